@@ -1,0 +1,5 @@
+//! skynet core.
+pub mod capi;
+pub mod core;
+pub mod net;
+pub mod sys;
