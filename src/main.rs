@@ -1,2 +1,7 @@
-//! The executable.
-fn main() {}
+//! The executable: `skynet CONFIG`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    skynet::capi::skynet_main::main()
+}
