@@ -1,2 +1,5 @@
 //! The executable.
+#[cfg(feature = "jemalloc")]
+mod malloc_hook;
+
 fn main() {}

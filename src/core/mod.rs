@@ -1,4 +1,5 @@
 //! The core: contexts, handles, mailboxes, scheduler, timer and log.
+pub mod memory;
 pub mod message;
 
 use message::Message;
