@@ -1,5 +1,8 @@
 //! The executable: `skynet CONFIG`.
 
+#[cfg(feature = "jemalloc")]
+mod malloc_hook;
+
 use std::process::ExitCode;
 
 fn main() -> ExitCode {

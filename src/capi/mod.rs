@@ -6,12 +6,15 @@
 
 #![allow(clippy::missing_safety_doc)] // one rule for all: the pointers are what the header says
 
+pub mod malloc_hook;
+pub mod mem_info;
 pub mod skynet;
 pub mod skynet_env;
 pub mod skynet_handle;
 pub mod skynet_harbor;
 pub mod skynet_imp;
 pub mod skynet_main;
+pub mod skynet_malloc;
 pub mod skynet_module;
 pub mod skynet_server;
 pub mod skynet_timer;

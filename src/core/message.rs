@@ -83,10 +83,11 @@ impl Message {
     /// As [`Block::from_raw`] for `data`.
     pub unsafe fn from_raw(source: u32, session: i32, data: *mut c_void, sz: usize) -> Self {
         // SAFETY: passed on to the caller.
+        let data = unsafe { Block::from_raw(data) };
         Message {
             source,
             session,
-            data: unsafe { Block::from_raw(data) },
+            data,
             sz,
         }
     }

@@ -15,6 +15,7 @@ pub mod handle;
 pub mod harbor;
 pub mod log;
 pub mod mailbox;
+pub mod memory;
 pub mod message;
 pub mod module;
 pub mod monitor;

@@ -1,5 +1,6 @@
 //! Unsafe islands over the operating system, one concern per file. Imports nothing of ours.
 
+pub mod alloc;
 pub mod block;
 pub mod cabi;
 pub mod clock;
@@ -7,3 +8,4 @@ pub mod daemon;
 pub mod dl;
 pub mod num;
 pub mod signal;
+pub mod tally;
