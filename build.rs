@@ -1,1 +1,279 @@
-fn main() {}
+//! Compiles the C that the core carries, Lua with our changes and the shim behind `skynet_error`,
+//! and tells the linker which names the executable exports. It has no other job.
+//!
+//! Lua comes from the crate `lua-src`, used as a package of sources: the files are copied to
+//! `OUT_DIR/lua`, changed there (`src/lua/README.md` says what and why) and compiled together with
+//! our own C files. Packages that depend on the library find the headers through
+//! `DEP_SKYNET_LUA_INCLUDE`; `make` copies them, and `libskynetlua.a`, to `3rd/lua`.
+
+use std::env;
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// A Lua that can be built in. The directory is named in full so that a new `lua-src` fails here
+/// instead of bringing sources nobody looked at.
+struct Lua {
+    dir: &'static str,
+    defines: &'static [&'static str],
+}
+
+const LUA_54: Lua = Lua {
+    dir: "lua-5.4.9",
+    defines: &["LUA_COMPAT_5_3"],
+};
+
+const LUA_55: Lua = Lua {
+    dir: "lua-5.5.1",
+    defines: &[],
+};
+
+/// One change to a Lua source file: `find` occurs exactly once and is replaced.
+struct Edit {
+    file: &'static str,
+    find: &'static str,
+    replace: &'static str,
+}
+
+/// The changes, the same for both versions. `src/lua/README.md` has a paragraph on each.
+const EDITS: &[Edit] = &[
+    Edit {
+        file: "lauxlib.c",
+        find: "int luaL_loadfilex (lua_State *L",
+        replace: "int luaL_loadfilex_ (lua_State *L",
+    },
+    Edit {
+        file: "lauxlib.h",
+        find: "LUALIB_API int (luaL_loadfilex) (lua_State *L",
+        replace: "LUALIB_API int (luaL_loadfilex_) (lua_State *L, const char *filename,\n\
+                  \u{20}                                               const char *mode);\n\
+                  LUALIB_API int (luaL_loadfilex) (lua_State *L",
+    },
+    Edit {
+        file: "lua.h",
+        find: "LUA_API void (lua_closeslot) (lua_State *L, int idx);\n",
+        replace: "LUA_API void (lua_closeslot) (lua_State *L, int idx);\n\n\
+                  /* functions, strings and tables that several states use */\n\
+                  LUA_API void (lua_sharefunction) (lua_State *L, int index);\n\
+                  LUA_API void (lua_clonefunction) (lua_State *L, const void *fp);\n\
+                  LUA_API void (lua_sharestring) (lua_State *L, int index);\n\
+                  LUA_API void (lua_clonetable) (lua_State *L, const void *tp);\n",
+    },
+    Edit {
+        file: "lualib.h",
+        find: "LUAMOD_API int (luaopen_base) (lua_State *L);\n",
+        replace: "LUAMOD_API int (luaopen_base) (lua_State *L);\n\n\
+                  /* the code cache */\n\
+                  #define LUA_CACHELIB\n\
+                  LUAMOD_API int (luaopen_cache) (lua_State *L);\n\
+                  LUALIB_API void (luaL_initcodecache) (void);\n",
+    },
+];
+
+/// Our own sources in `src/lua` that are part of the VM (the folder also holds the programs `lua`
+/// and `luac`, which the Makefile builds).
+const OWN_SOURCES: &[&str] = &["codecache.c", "layout.c", "share.c"];
+
+fn main() {
+    let root = PathBuf::from(var("CARGO_MANIFEST_DIR"));
+    let out = PathBuf::from(var("OUT_DIR"));
+
+    watch(&root);
+    let lua = match (feature("lua54"), feature("lua55")) {
+        (true, false) => LUA_54,
+        (false, true) => LUA_55,
+        _ => fail("choose exactly one of the features lua54 and lua55"),
+    };
+    if feature("api18") && feature("apihead") {
+        fail("the features api18 and apihead exclude each other");
+    }
+    let api_head = feature("apihead") || (feature("lua55") && !feature("api18"));
+
+    let include = out.join("lua");
+    copy_sources(&lua_sources(&root).join(lua.dir), &include);
+    for edit in EDITS {
+        apply(edit, &include);
+    }
+    compile_lua(&lua, &include, &root.join("src/lua"));
+    compile_shim(&root.join("src/capi/error.c"), api_head);
+
+    println!("cargo:include={}", include.display());
+    println!("cargo:rustc-link-search=native={}", out.display());
+    for lib in ["skynetlua", "skynetshim"] {
+        // Everything in these two must reach the outside, also what no Rust code mentions:
+        // whole-archive for the executable, export-symbols for libskynet.so.
+        println!("cargo:rustc-link-lib=static:+whole-archive,+export-symbols={lib}");
+    }
+    println!("cargo:rustc-link-lib=m");
+    println!("cargo:rustc-link-lib=dl");
+    if var("CARGO_CFG_TARGET_VENDOR") == "apple" {
+        println!("cargo:rustc-link-arg-bins=-Wl,-export_dynamic");
+    } else {
+        let list = root.join("include/skynet.sym");
+        println!(
+            "cargo:rustc-link-arg-bins=-Wl,--dynamic-list={}",
+            list.display()
+        );
+    }
+}
+
+/// Names every input: cargo then runs this program again only when one of them changes.
+fn watch(root: &Path) {
+    for path in [
+        "build.rs",
+        "src/lua",
+        "src/capi/error.c",
+        "include/skynet.sym",
+    ] {
+        println!("cargo:rerun-if-changed={}", root.join(path).display());
+    }
+    for name in ["SKYNET_LUA_SRC", "CC", "CFLAGS", "AR"] {
+        println!("cargo:rerun-if-env-changed={name}");
+    }
+}
+
+/// The directory of the crate `lua-src`, which does not tell it: `SKYNET_LUA_SRC` when set, else
+/// what cargo itself says. The network is asked only if cargo lacks a package that another
+/// target or a test would need.
+fn lua_sources(root: &Path) -> PathBuf {
+    if let Some(dir) = env::var_os("SKYNET_LUA_SRC") {
+        return dir.into();
+    }
+    let attempts: [&[&str]; 2] = [&["--offline"], &[]];
+    for extra in attempts {
+        let result = Command::new(var("CARGO"))
+            .current_dir(root)
+            .args(["metadata", "--format-version=1", "--filter-platform"])
+            .arg(var("TARGET"))
+            .args(extra)
+            .output();
+        if let Ok(result) = result
+            && result.status.success()
+            && let Some(dir) = package_dir(&String::from_utf8_lossy(&result.stdout), "lua-src")
+        {
+            return dir;
+        }
+    }
+    fail("cargo metadata does not name the package lua-src; set SKYNET_LUA_SRC to its directory")
+}
+
+/// The directory of package `name` in the output of `cargo metadata`.
+fn package_dir(metadata: &str, name: &str) -> Option<PathBuf> {
+    const KEY: &str = "\"manifest_path\":\"";
+    let package = &metadata[metadata.find(&format!("\"name\":\"{name}\",\"version\""))?..];
+    let path = &package[package.find(KEY)? + KEY.len()..];
+    let manifest = Path::new(&path[..path.find('"')?]);
+    manifest.parent().map(Path::to_path_buf)
+}
+
+/// Copies the `.c` and `.h` files of `from` into an emptied `to`.
+fn copy_sources(from: &Path, to: &Path) {
+    if to.exists() {
+        fs::remove_dir_all(to).unwrap_or_else(|e| fail(&format!("{}: {e}", to.display())));
+    }
+    fs::create_dir_all(to).unwrap_or_else(|e| fail(&format!("{}: {e}", to.display())));
+    for path in c_files(from) {
+        let target = to.join(path.file_name().unwrap_or_default());
+        // Read and write rather than copy: a vendored source may be read-only.
+        write(&target, &read(&path));
+    }
+}
+
+/// Makes one change and ends the build if it does not fit.
+fn apply(edit: &Edit, dir: &Path) {
+    let path = dir.join(edit.file);
+    let text = read(&path);
+    let found = text.matches(edit.find).count();
+    if found != 1 {
+        fail(&format!(
+            "{}: expected one `{}`, found {found}",
+            edit.file,
+            edit.find.trim_end()
+        ));
+    }
+    write(&path, &text.replace(edit.find, edit.replace));
+}
+
+/// Compiles the changed Lua and our files beside it into `libskynetlua.a`.
+fn compile_lua(lua: &Lua, include: &Path, own: &Path) {
+    let mut cc = compiler();
+    match var("CARGO_CFG_TARGET_OS").as_str() {
+        "linux" => cc.define("LUA_USE_LINUX", None),
+        "macos" => cc.define("LUA_USE_MACOSX", None),
+        _ => cc
+            .define("LUA_USE_POSIX", None)
+            .define("LUA_USE_DLOPEN", None),
+    };
+    for name in lua.defines {
+        cc.define(name, None);
+    }
+    if var("PROFILE") == "debug" {
+        cc.define("LUA_USE_APICHECK", None);
+    }
+    cc.include(include);
+    cc.files(
+        c_files(include)
+            .into_iter()
+            .filter(|path| path.extension() == Some(OsStr::new("c"))),
+    );
+    cc.files(OWN_SOURCES.iter().map(|name| own.join(name)));
+    cc.compile("skynetlua");
+}
+
+/// Compiles the variadic function that Rust cannot define.
+fn compile_shim(source: &Path, api_head: bool) {
+    compiler()
+        .define("SKYNET_API_HEAD", if api_head { "1" } else { "0" })
+        .warnings(true)
+        .file(source)
+        .compile("skynetshim");
+}
+
+/// What both libraries are compiled with. `-O2` in every profile: nobody debugs Lua's C here, and
+/// an unoptimised VM makes every test slow.
+fn compiler() -> cc::Build {
+    let mut cc = cc::Build::new();
+    cc.cargo_metadata(false)
+        .opt_level(2)
+        .warnings(false)
+        .flag_if_supported("-fno-common")
+        // The objects also go into libskynet.so, hence PIC; calls among them need not go through
+        // the symbol table, which nobody overrides.
+        .flag_if_supported("-fno-semantic-interposition");
+    cc
+}
+
+/// The `.c` and `.h` files of a directory, in a fixed order.
+fn c_files(dir: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(dir).unwrap_or_else(|e| fail(&format!("{}: {e}", dir.display())));
+    let mut files: Vec<PathBuf> = entries
+        .filter_map(|entry| entry.ok().map(|entry| entry.path()))
+        .filter(|path| path.extension().is_some_and(|ext| ext == "c" || ext == "h"))
+        .collect();
+    files.sort();
+    files
+}
+
+fn read(path: &Path) -> String {
+    fs::read_to_string(path).unwrap_or_else(|e| fail(&format!("{}: {e}", path.display())))
+}
+
+fn write(path: &Path, text: &str) {
+    fs::write(path, text).unwrap_or_else(|e| fail(&format!("{}: {e}", path.display())));
+}
+
+/// A variable that cargo always sets for a build script.
+fn var(name: &str) -> String {
+    env::var(name).unwrap_or_else(|e| fail(&format!("{name}: {e}")))
+}
+
+fn feature(name: &str) -> bool {
+    env::var_os(format!("CARGO_FEATURE_{}", name.to_uppercase())).is_some()
+}
+
+/// Ends the build with a message instead of a panic's backtrace.
+fn fail(message: &str) -> ! {
+    eprintln!("build.rs: {message}");
+    std::process::exit(1)
+}

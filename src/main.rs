@@ -1,5 +1,10 @@
-//! The executable.
+//! The executable: `skynet CONFIG`.
+
 #[cfg(feature = "jemalloc")]
 mod malloc_hook;
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    skynet::capi::skynet_main::main()
+}

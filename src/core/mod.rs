@@ -1,6 +1,31 @@
-//! The core: contexts, handles, mailboxes, scheduler, timer and log.
+//! The core: contexts, handles, mailboxes, scheduler, timer, log. The map:
+//!
+//! - [`node`]: the process-wide state, one value that the rest hangs on
+//! - [`context`]: a service, its launch, its callback, its end
+//! - [`handle`], [`address`]: numbers and names of services
+//! - [`message`], [`mailbox`], [`scheduler`]: what is sent, where it waits, who runs it
+//! - [`send`], [`command`]: what services ask for
+//! - [`timer`], [`monitor`], [`log`], [`env`], [`module`], [`harbor`]: one concern each
+
+pub mod address;
+pub mod command;
+pub mod context;
+pub mod env;
+pub mod handle;
+pub mod harbor;
+pub mod log;
+pub mod mailbox;
 pub mod memory;
 pub mod message;
+pub mod module;
+pub mod monitor;
+pub mod node;
+pub mod scheduler;
+pub mod send;
+pub mod timer;
+
+pub use context::{current_handle, init_thread};
+pub use log::{log, log_parts};
 
 use message::Message;
 use std::fmt;
@@ -11,22 +36,21 @@ pub const API_HEAD: bool = cfg!(any(
     all(feature = "lua55", not(feature = "api18"))
 ));
 
-/// Sends a log line to the service named `logger`, from `source` (core.md §10.1).
-pub fn log(source: u32, args: fmt::Arguments<'_>) {
-    eprintln!("[:{source:08x}] {args}");
-}
+/// What level head puts before some log lines (core.md §13.3).
+pub const ERROR_MARK: &str = if API_HEAD { "error: " } else { "" };
 
 /// Queues `message` for a local service; gives it back when there is none (core.md §4.13(1)).
-pub fn push(_handle: u32, message: Message) -> Result<(), Message> {
-    Err(message)
+pub fn push(handle: u32, message: Message) -> Result<(), Message> {
+    node::NODE.push(handle, message)
 }
 
-/// Centiseconds since the start of the process, core.md §7.3.
+/// Centiseconds of the node's clock (core.md §7.3(2)).
 pub fn now() -> u64 {
-    0
+    node::NODE.timer.now()
 }
 
-/// Handle of the service whose message this thread dispatched last (core.md §4.12).
-pub fn current_handle() -> u32 {
-    0
+/// Ends the process where the contract says that it aborts (core.md §0.1(3)): says why on stderr.
+pub fn fatal(why: fmt::Arguments<'_>) -> ! {
+    eprintln!("skynet: {why}");
+    std::process::abort();
 }

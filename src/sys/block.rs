@@ -43,6 +43,15 @@ impl Block {
         block
     }
 
+    /// A block that holds `value`, for C structs that travel as messages. `T`'s destructor never runs.
+    pub fn of_value<T>(value: T) -> Self {
+        let block = Block::with_len(size_of::<T>());
+        debug_assert!(align_of::<T>() <= 16);
+        // SAFETY: the block is large enough, and malloc aligns for every fundamental type.
+        unsafe { block.0.cast::<T>().write(value) };
+        block
+    }
+
     /// Takes over a pointer that C code gave away.
     ///
     /// # Safety

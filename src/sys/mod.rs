@@ -1,4 +1,11 @@
 //! Unsafe islands over the operating system, one concern per file. Imports nothing of ours.
+
 pub mod alloc;
 pub mod block;
+pub mod cabi;
+pub mod clock;
+pub mod daemon;
+pub mod dl;
+pub mod num;
+pub mod signal;
 pub mod tally;

@@ -1,0 +1,173 @@
+# What people type. Cargo builds everything in Rust; this file picks the Lua and the API level,
+# collects what cargo built into a tree of the usual shape, and leaves a copy of it where existing
+# projects look: skynet, libskynet.so, cservice/*.so, luaclib/*.so, skynet-src and 3rd/lua.
+#
+#   make [linux] [LUA=5.4|5.5] [API=1.8|head]
+#   make test | check | demo | headers | clean | cleanall
+#
+# Each Lua version has its own folder, target/lua54 or target/lua55, with cargo's files and a
+# complete node in node/; the files at the top are copies of the last make.
+
+include platform.mk
+
+LUA ?= 5.4
+API ?=
+
+# Where the copies go; projects pass these.
+SKYNET_BUILD_PATH ?= .
+CSERVICE_PATH ?= cservice
+LUA_CLIB_PATH ?= luaclib
+
+# Crates that become modules: cservice/NAME is package cservice-NAME, luaclib/NAME luaclib-NAME.
+CSERVICE := gate harbor logger snlua
+LUA_CLIB := client skynet
+
+# What `make demo` and `make headers` run.
+DEMO_CMD ?= ./examples/demo/run.sh
+HEADERS_CMD ?=
+
+# Accepted because existing projects pass them; we have no use for them, since Lua, the allocator
+# and the TLS module come with the build.
+LUA_INC ?=
+LUA_LIB ?=
+TLS_MODULE ?=
+TLS_LIB ?=
+TLS_INC ?=
+MALLOC_STATICLIB ?=
+SKYNET_DEFINES ?=
+
+# ---- the build chosen ----
+
+ifeq ($(filter $(LUA),5.4 5.5),)
+$(error LUA=$(LUA) is not supported, choose LUA=5.4 or LUA=5.5)
+endif
+ifeq ($(filter x$(API),x x1.8 xhead),)
+$(error API=$(API) is not supported, choose API=1.8 or API=head)
+endif
+
+empty :=
+space := $(empty) $(empty)
+comma := ,
+
+LUA_NAME := lua$(subst .,,$(LUA))
+FEATURE_LIST := $(LUA_NAME) $(if $(API),api$(subst .,,$(API)))
+# The way to say "libc's allocator, please" that projects already use.
+ifeq ($(filter -DNOUSE_JEMALLOC,$(SKYNET_DEFINES)),)
+FEATURE_LIST += jemalloc
+endif
+FEATURES := --no-default-features --features $(subst $(space),$(comma),$(strip $(FEATURE_LIST)))
+
+TARGET_DIR ?= $(CURDIR)/target/$(LUA_NAME)
+RELEASE := $(TARGET_DIR)/release
+NODE := $(TARGET_DIR)/node
+CARGO ?= cargo
+
+export CARGO_TARGET_DIR := $(TARGET_DIR)
+ifneq ($(strip $(MYCFLAGS)),)
+cargo test check: export CFLAGS := $(strip $(CFLAGS) $(MYCFLAGS))
+endif
+
+# A shell function: `put FROM TO` copies a file unless TO has the same content, so that nothing
+# downstream starts over, and by renaming, so that a node that runs from TO is not disturbed.
+put := put() { cmp -s "$$1" "$$2" || \
+	{ mkdir -p "$$(dirname "$$2")" && cp "$$1" "$$2.new" && mv -f "$$2.new" "$$2"; }; }; put
+
+# ---- all ----
+
+PROGRAMS := skynet libskynet.so
+MODULES := $(CSERVICE:%=cservice/%.so) $(LUA_CLIB:%=luaclib/%.so)
+LUA_TREE := $(NODE)/3rd/lua
+STAGED := $(addprefix $(NODE)/,$(PROGRAMS) $(MODULES)) $(addprefix $(LUA_TREE)/,liblua.a lua luac)
+
+COPIES := $(PROGRAMS:%=$(SKYNET_BUILD_PATH)/%) \
+	$(CSERVICE:%=$(CSERVICE_PATH)/%.so) $(LUA_CLIB:%=$(LUA_CLIB_PATH)/%.so)
+
+.PHONY: cargo stage copies
+
+all: copies
+	@echo "skynet with Lua $(LUA): $(NODE)"
+
+# One run of cargo for everything, so that all share one set of features. Its messages say where
+# the build script of the core left Lua.
+cargo:
+	@mkdir -p $(TARGET_DIR)
+	+$(CARGO) build --release --workspace $(FEATURES) \
+		--message-format=json-render-diagnostics > $(TARGET_DIR)/build.json
+	+$(CARGO) rustc --release --lib --crate-type cdylib $(FEATURES) -- \
+		-C link-arg=-Wl,-soname,libskynet.so
+
+# The node of this version: also what the tests run. The folders of Lua code are links.
+stage: $(STAGED)
+	@for name in lualib service examples test; do \
+		if [ -d $$name ]; then ln -sfn $(CURDIR)/$$name $(NODE)/$$name; fi; \
+	done
+	@ln -sfn $(CURDIR)/include $(NODE)/skynet-src
+
+$(PROGRAMS:%=$(NODE)/%): $(NODE)/%: cargo
+	@$(put) "$(RELEASE)/$*" "$@"
+
+$(CSERVICE:%=$(NODE)/cservice/%.so): $(NODE)/cservice/%.so: cargo
+	@$(put) "$(RELEASE)/libcservice_$*.so" "$@"
+
+$(LUA_CLIB:%=$(NODE)/luaclib/%.so): $(NODE)/luaclib/%.so: cargo
+	@$(put) "$(RELEASE)/libluaclib_$*.so" "$@"
+
+# Lua for people who compile C modules: headers, library, and the programs of the same VM.
+$(LUA_TREE)/liblua.a: cargo
+	@out=$$(sed -n 's/.*"build-script-executed".*skynetlua.*"out_dir":"\([^"]*\)".*/\1/p' $(TARGET_DIR)/build.json); \
+	for header in "$$out"/lua/*.h src/lua/lua.hpp; do \
+		to=$(LUA_TREE)/$${header##*/}; \
+		$(put) "$$header" "$$to"; \
+	done && \
+	$(put) "$$out/libskynetlua.a" "$@"
+
+$(LUA_TREE)/lua $(LUA_TREE)/luac: $(LUA_TREE)/%: src/lua/%.c $(LUA_TREE)/liblua.a
+	$(CC) -std=gnu99 -O2 -Wall -Wextra $(MYCFLAGS) -I$(LUA_TREE) -o $@ $< \
+		-Wl,--whole-archive $(LUA_TREE)/liblua.a -Wl,--no-whole-archive $(EXPORT) $(SKYNET_LIBS)
+
+copies: $(COPIES) stage
+	@for file in $(LUA_TREE)/*; do \
+		to=3rd/lua/$${file##*/}; \
+		$(put) "$$file" "$$to"; \
+	done
+	@[ -e skynet-src ] || ln -s include skynet-src
+
+# The other version may have been here since, so dates say nothing: always compare.
+$(PROGRAMS:%=$(SKYNET_BUILD_PATH)/%): stage
+	@$(put) "$(NODE)/$(@F)" "$@"
+
+$(CSERVICE:%=$(CSERVICE_PATH)/%.so): stage
+	@$(put) "$(NODE)/cservice/$(@F)" "$@"
+
+$(LUA_CLIB:%=$(LUA_CLIB_PATH)/%.so): stage
+	@$(put) "$(NODE)/luaclib/$(@F)" "$@"
+
+# ---- tests and the rest ----
+
+.PHONY: test check demo headers clean cleanall jemalloc update3rd
+
+# Every test, against the staged node.
+test: stage
+	+SKYNET_NODE=$(NODE) $(CARGO) test --release --workspace --no-fail-fast $(FEATURES)
+
+check: stage
+	$(CARGO) fmt --all --check
+	+$(CARGO) clippy --release --workspace --all-targets $(FEATURES) -- -D warnings
+	test/check_symbols.sh test/symbols-$(LUA_NAME).txt $(MODULES:%=$(NODE)/%)
+
+demo: all
+	$(DEMO_CMD)
+
+headers:
+	$(HEADERS_CMD)
+
+clean:
+	rm -f $(COPIES)
+
+cleanall: clean
+	rm -rf target 3rd/lua skynet-src
+	@rmdir 3rd 2>/dev/null || true
+
+# Nothing to fetch: what upstream keeps as submodules comes through cargo.
+jemalloc update3rd:
+	@:

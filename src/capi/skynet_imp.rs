@@ -1,0 +1,46 @@
+//! `skynet_imp.h`: starting a node (core.md §1.13).
+
+use super::{optional_text, text};
+use crate::runtime::{self, Config};
+use std::ffi::{c_char, c_int};
+
+/// `struct skynet_config`
+#[repr(C)]
+pub struct SkynetConfig {
+    pub thread: c_int,
+    pub harbor: c_int,
+    pub profile: c_int,
+    pub daemon: *const c_char,
+    pub module_path: *const c_char,
+    pub bootstrap: *const c_char,
+    pub logger: *const c_char,
+    pub logservice: *const c_char,
+}
+
+const _: () = assert!(size_of::<SkynetConfig>() == 56);
+
+/// Runs a node until its last service is gone. When it cannot start, says why on stderr and ends the
+/// process with code 1, as upstream does.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn skynet_start(config: *mut SkynetConfig) {
+    // SAFETY: the caller's struct and its strings are valid through the call.
+    let config = unsafe {
+        let config = &*config;
+        Config {
+            thread: config.thread,
+            harbor: config.harbor,
+            profile: config.profile != 0,
+            daemon: optional_text(config.daemon).map(Into::into),
+            module_path: text(config.module_path).into(),
+            bootstrap: text(config.bootstrap).into(),
+            logger: optional_text(config.logger).map(Into::into),
+            logservice: text(config.logservice).into(),
+        }
+    };
+    if let Err(line) = runtime::run(&config) {
+        if !line.is_empty() {
+            eprintln!("{line}");
+        }
+        std::process::exit(1);
+    }
+}

@@ -1,0 +1,540 @@
+//! The context: one running service, from launch to the drop of its last reference.
+//!
+//! Life, in steps:
+//! 1. [`launch`] creates the instance, registers the context (others can send to it from here on; its
+//!    mailbox counts as scheduled, so nothing is dispatched) and runs `_init`.
+//! 2. On success the mailbox goes into the run queue; [`dispatch`] runs batches of it from then on.
+//! 3. [`Node::retire`] takes the handle out of the table. What is queued, or still arrives through a
+//!    reference somebody holds, is answered with an error.
+//! 4. The last reference to go runs `_release` and lowers the count of live services.
+//!
+//! Who may touch what: `callback`, `reply` and `session` belong to the thread that runs the service (the
+//! launching thread in `_init`, then the one worker that has the mailbox). All else is atomic or locked.
+
+use super::handle::Registered;
+use super::mailbox::Mailbox;
+use super::message::{Message, ptype};
+use super::monitor::WorkerMonitor;
+use super::node::{NODE, Node};
+use super::{API_HEAD, log, log_parts, scheduler};
+use crate::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering};
+use crate::sync::{Arc, Mutex};
+use crate::sys::cabi::{Callback, ContextPtr, Instance};
+use crate::sys::clock;
+use std::cell::{Cell, UnsafeCell};
+use std::ffi::{CStr, c_char};
+use std::fs::File;
+use std::io::Write;
+
+/// Room for the text a command answers with (core.md §5.0(2)).
+const REPLY_SIZE: usize = 32;
+
+/// One service. C code knows it as `struct skynet_context *`.
+pub struct Context {
+    /// Written once, at registration.
+    handle: AtomicU32,
+    mailbox: std::sync::OnceLock<Arc<Mailbox>>,
+    instance: Instance<'static>,
+    callback: UnsafeCell<Option<Callback>>,
+    reply: UnsafeCell<[u8; REPLY_SIZE]>,
+    session: AtomicI32,
+    /// Set when the handle is taken out of the table.
+    retired: AtomicBool,
+    /// True while the service is part of the live count; the harbor service is not.
+    counted: AtomicBool,
+    endless: AtomicBool,
+    /// Whether CPU time is measured; fixed at launch.
+    profile: bool,
+    /// Microseconds of CPU in completed callbacks. Written by the running thread.
+    cpu_us: AtomicU64,
+    /// Thread CPU clock when the current callback began.
+    cpu_start_us: AtomicU64,
+    /// Messages dispatched, the current one included.
+    messages: AtomicU64,
+    /// Cheap view of `log_file` for the dispatch path.
+    logging: AtomicBool,
+    log_file: Mutex<Option<File>>,
+}
+
+// SAFETY: the two cells are used only by the thread that runs the service (file comment); mailbox
+// ownership passes between workers through locks, which orders their accesses.
+unsafe impl Sync for Context {}
+// SAFETY: as above; the raw pointers inside a callback belong to the module, which must accept being
+// run on any thread (core.md §4.6(4)).
+unsafe impl Send for Context {}
+
+impl Registered for Context {
+    fn set_handle(&self, handle: u32) {
+        self.handle.store(handle, Ordering::Relaxed);
+        let _ = self.mailbox.set(Arc::new(Mailbox::new(handle)));
+    }
+
+    fn handle(&self) -> u32 {
+        self.handle.load(Ordering::Relaxed)
+    }
+}
+
+impl Context {
+    fn new(instance: Instance<'static>, profile: bool) -> Self {
+        Context {
+            handle: AtomicU32::new(0),
+            mailbox: std::sync::OnceLock::new(),
+            instance,
+            callback: UnsafeCell::new(None),
+            reply: UnsafeCell::new([0; REPLY_SIZE]),
+            session: AtomicI32::new(0),
+            retired: AtomicBool::new(false),
+            counted: AtomicBool::new(true),
+            endless: AtomicBool::new(false),
+            profile,
+            cpu_us: AtomicU64::new(0),
+            cpu_start_us: AtomicU64::new(0),
+            messages: AtomicU64::new(0),
+            logging: AtomicBool::new(false),
+            log_file: Mutex::new(None),
+        }
+    }
+
+    /// The handle of the service.
+    pub fn handle(&self) -> u32 {
+        Registered::handle(self)
+    }
+
+    /// Where messages for the service go.
+    pub fn mailbox(&self) -> &Arc<Mailbox> {
+        self.mailbox
+            .get()
+            .expect("a context has its mailbox from registration on")
+    }
+
+    /// The address C code knows the context by.
+    pub fn as_ptr(&self) -> ContextPtr {
+        std::ptr::from_ref(self).cast_mut().cast()
+    }
+
+    /// Sets callback and user data for the next message on.
+    ///
+    /// # Safety
+    /// Only the thread that runs the service calls it.
+    pub unsafe fn set_callback(&self, callback: Option<Callback>) {
+        // SAFETY: the running thread is the only user of the cell.
+        unsafe { *self.callback.get() = callback }
+    }
+
+    /// Puts `text`, cut to fit, into the reply buffer and gives its address, good until the next
+    /// command of this service.
+    ///
+    /// # Safety
+    /// Only the thread that runs the service calls it.
+    pub unsafe fn set_reply(&self, text: &str) -> *const c_char {
+        let text = &text.as_bytes()[..text.len().min(REPLY_SIZE - 1)];
+        // SAFETY: the running thread is the only user of the cell.
+        let reply = unsafe { &mut *self.reply.get() };
+        reply[..text.len()].copy_from_slice(text);
+        reply[text.len()] = 0;
+        reply.as_ptr().cast()
+    }
+
+    /// A fresh session, 1 to 2^31−1. Only the service itself draws sessions (core.md §4.7).
+    pub fn new_session(&self) -> i32 {
+        let next = self
+            .session
+            .load(Ordering::Relaxed)
+            .checked_add(1)
+            .unwrap_or(1);
+        self.session.store(next, Ordering::Relaxed);
+        next
+    }
+
+    /// Queues a message, whatever the state of the service.
+    pub fn push(&self, message: Message) {
+        let mailbox = self.mailbox();
+        if mailbox.push(message) {
+            NODE.run_queue.push(mailbox.clone());
+        }
+    }
+
+    /// Runs the module's `_signal` on this thread, beside whatever the service does.
+    pub fn signal(&self, number: i32) {
+        // SAFETY: `_release` runs only when the last reference is gone, and we have one.
+        unsafe { self.instance.signal(number) }
+    }
+
+    /// Takes the service out of the live count, as the harbor service asks for itself.
+    pub fn reserve(&self) {
+        if self.counted.swap(false, Ordering::Relaxed) {
+            NODE.count_down();
+        }
+    }
+
+    /// Marks the current message as one that does not end.
+    pub fn set_endless(&self) {
+        self.endless.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether [`Context::set_endless`] was called since the last question.
+    pub fn take_endless(&self) -> bool {
+        self.endless.swap(false, Ordering::Relaxed)
+    }
+
+    /// Seconds of CPU in completed callbacks.
+    pub fn cpu_seconds(&self) -> f64 {
+        self.cpu_us.load(Ordering::Relaxed) as f64 / 1e6
+    }
+
+    /// Seconds of CPU since the current callback began; `None` when profiling is off.
+    pub fn message_seconds(&self) -> Option<f64> {
+        let start = self.cpu_start_us.load(Ordering::Relaxed);
+        self.profile
+            .then(|| clock::thread_cpu_us().saturating_sub(start) as f64 / 1e6)
+    }
+
+    /// Messages dispatched so far, the current one included.
+    pub fn message_count(&self) -> u64 {
+        self.messages.load(Ordering::Relaxed)
+    }
+
+    /// Opens the message log in directory `dir`; `by` is who asked. Nothing happens when it is open.
+    pub fn open_log(&self, by: u32, dir: &CStr) {
+        let mut file = self.log_file.lock();
+        if file.is_some() {
+            return;
+        }
+        let path = log_path(dir, self.handle());
+        let os_path = std::path::Path::new(std::ffi::OsStr::from_bytes(&path));
+        match File::options().create(true).append(true).open(os_path) {
+            Ok(mut opened) => {
+                log_parts(by, &[b"Open log file ", &path]);
+                let _ = opened.write_all(log_head().as_bytes());
+                *file = Some(opened);
+                self.logging.store(true, Ordering::Release);
+            }
+            Err(_) => log_parts(by, &[b"Open log file ", &path, b" fail"]),
+        }
+    }
+
+    /// Closes the message log; `by` is who asked. Nothing happens when it is not open.
+    pub fn close_log(&self, by: u32) {
+        if let Some(mut file) = self.log_file.lock().take() {
+            self.logging.store(false, Ordering::Release);
+            log(by, format_args!("Close log file :{:08x}", self.handle()));
+            let _ = file.write_all(log_tail().as_bytes());
+        }
+    }
+
+    fn write_log(&self, message: &Message) {
+        if let Some(file) = &mut *self.log_file.lock() {
+            // SAFETY: the message was not given away yet, so its payload is as its sender made it.
+            let line = unsafe { log_line(message) };
+            let _ = file.write_all(&line);
+        }
+    }
+
+    /// Runs the callback on one message. Only for the thread that runs the service.
+    fn deliver(&self, message: Message) {
+        CURRENT.set(self.handle());
+        // SAFETY: the running thread is the only user of the cell.
+        let Some(callback) = (unsafe { *self.callback.get() }) else {
+            return;
+        };
+        if self.logging.load(Ordering::Acquire) {
+            self.write_log(&message);
+        }
+        let count = self.messages.load(Ordering::Relaxed) + 1;
+        self.messages.store(count, Ordering::Relaxed);
+        let start = if self.profile {
+            clock::thread_cpu_us()
+        } else {
+            0
+        };
+        self.cpu_start_us.store(start, Ordering::Relaxed);
+        let (kind, len) = (message.kind(), message.len());
+        let data = message.data.as_ptr();
+        // SAFETY: a live context on its running thread; the payload is as its sender made it.
+        let kept = unsafe {
+            callback.call(
+                self.as_ptr(),
+                kind,
+                message.session,
+                message.source,
+                data,
+                len,
+            )
+        };
+        if self.profile {
+            let spent = clock::thread_cpu_us().saturating_sub(start);
+            self.cpu_us.store(
+                self.cpu_us.load(Ordering::Relaxed) + spent,
+                Ordering::Relaxed,
+            );
+        }
+        if kept {
+            let _ = message.data.into_raw();
+        }
+    }
+}
+
+impl Drop for Context {
+    fn drop(&mut self) {
+        self.log_file.get_mut().take();
+        // SAFETY: this was the last reference.
+        unsafe { self.instance.release() }
+        while let Some(message) = self.mailbox().pop() {
+            discard(self.handle(), message);
+        }
+        if self.counted.load(Ordering::Relaxed) {
+            NODE.count_down();
+        }
+    }
+}
+
+/// Path of the message log of `handle`.
+pub fn log_path(dir: &CStr, handle: u32) -> Vec<u8> {
+    [dir.to_bytes(), format!("/{handle:08x}.log").as_bytes()].concat()
+}
+
+/// First lines of a message log.
+pub fn log_head() -> String {
+    let now = NODE.timer.now();
+    let time = u64::from(NODE.timer.start_time()) + now / 100;
+    format!("open time: {} {}", now as u32, clock::ctime(time))
+}
+
+/// Last line of a message log that is closed on request.
+pub fn log_tail() -> String {
+    format!("close time: {}\n", NODE.timer.now() as u32)
+}
+
+/// The message-log line of a message.
+///
+/// # Safety
+/// The message was not delivered yet.
+pub unsafe fn log_line(message: &Message) -> Vec<u8> {
+    // SAFETY: passed on.
+    unsafe { payload::log_line(message, NODE.timer.now() as u32) }
+}
+
+/// Why a service could not be launched; the log says more.
+#[derive(Debug, PartialEq, Eq)]
+pub struct LaunchFailed;
+
+/// Creates, registers and initialises a service (core.md §4.4). On success the answer is its handle and,
+/// unless it retired itself in `_init`, the context.
+pub fn launch(
+    name: &CStr,
+    parm: Option<&CStr>,
+) -> Result<(u32, Option<Arc<Context>>), LaunchFailed> {
+    let module = NODE.modules.query(name).ok_or(LaunchFailed)?;
+    let instance = module.create().ok_or(LaunchFailed)?;
+    let context = Arc::new(Context::new(instance, NODE.profile.load(Ordering::Relaxed)));
+    NODE.live.fetch_add(1, Ordering::Relaxed);
+    let handle = NODE.handles.register(&context);
+    // SAFETY: the context lives in our Arc, and this is the one call of `_init`.
+    let ready = unsafe { instance.init(context.as_ptr(), parm) };
+    let mailbox = context.mailbox().clone();
+    if !ready {
+        if API_HEAD {
+            log_parts(handle, &[b"error: launch ", name.to_bytes(), b" FAILED"]);
+        } else {
+            log_parts(handle, &[b"FAILED launch ", name.to_bytes()]);
+        }
+        NODE.retire(handle);
+        drop(context);
+        return Err(LaunchFailed);
+    }
+    let retired = context.retired.load(Ordering::Acquire);
+    let alive = if retired {
+        drop(context);
+        None
+    } else {
+        Some(context)
+    };
+    NODE.run_queue.push(mailbox);
+    if alive.is_some() || API_HEAD {
+        let parm = parm.map_or(&b""[..], CStr::to_bytes);
+        log_parts(handle, &[b"LAUNCH ", name.to_bytes(), b" ", parm]);
+    }
+    Ok((handle, alive))
+}
+
+/// Runs one batch of a mailbox and says which mailbox to go on with; `None` when there is nothing to
+/// do (core.md §6.3, §6.10(6)).
+pub fn dispatch(
+    node: &Node,
+    monitor: &WorkerMonitor,
+    mailbox: Option<Arc<Mailbox>>,
+    weight: i32,
+) -> Option<Arc<Mailbox>> {
+    let mailbox = match mailbox {
+        Some(mailbox) => mailbox,
+        None => node.run_queue.pop()?,
+    };
+    let handle = mailbox.handle();
+    let Some(context) = node.handles.grab(handle) else {
+        // The service is gone: answer what is queued.
+        while let Some(message) = mailbox.pop() {
+            discard(handle, message);
+        }
+        return node.run_queue.pop();
+    };
+    let mut todo = 1;
+    let mut first = true;
+    while todo > 0 {
+        let Some(message) = mailbox.pop() else {
+            return node.run_queue.pop();
+        };
+        if std::mem::take(&mut first) {
+            todo = scheduler::batch_size(weight, mailbox.len());
+        }
+        let overload = mailbox.take_overload();
+        if overload > 0 {
+            let mark = if API_HEAD { "error: " } else { "" };
+            log(
+                handle,
+                format_args!("{mark}May overload, message queue length = {overload}"),
+            );
+        }
+        monitor.trigger(message.source, handle);
+        context.deliver(message);
+        monitor.trigger(0, 0);
+        todo -= 1;
+        if context.retired.load(Ordering::Relaxed) {
+            // The next round answers what is left.
+            break;
+        }
+    }
+    drop(context);
+    match node.run_queue.pop() {
+        Some(next) => {
+            node.run_queue.push(mailbox);
+            Some(next)
+        }
+        None => Some(mailbox),
+    }
+}
+
+/// Dispatches everything that is queued for one context, on this thread (core.md §6.10(5)).
+pub fn dispatch_all(context: &Context) {
+    while let Some(message) = context.mailbox().pop() {
+        context.deliver(message);
+    }
+}
+
+/// Frees a message that nobody will handle and tells its sender (core.md §4.11(3)).
+pub fn discard(handle: u32, message: Message) {
+    let (source, session) = (message.source, message.session);
+    // SAFETY: the message was not delivered, so its payload is as its sender made it.
+    unsafe { payload::free(message) };
+    if source != 0 {
+        let _ = super::send::send_local(source, Message::empty(handle, session, ptype::ERROR));
+    }
+}
+
+impl Node {
+    /// Takes a service out of the table (core.md §4.11(1)). True when it was alive.
+    pub fn retire(&self, handle: u32) -> bool {
+        let Some(context) = self.handles.retire(handle) else {
+            return false;
+        };
+        context.retired.store(true, Ordering::Release);
+        // An idle mailbox that holds nothing needs no worker; one that holds something is scheduled.
+        drop(context);
+        true
+    }
+}
+
+thread_local! {
+    /// See [`current_handle`].
+    static CURRENT: Cell<u32> = const { Cell::new(0) };
+}
+
+/// Handle of the service whose message this thread dispatched last (core.md §4.12).
+pub fn current_handle() -> u32 {
+    if NODE.initialised.load(Ordering::Relaxed) {
+        CURRENT.get()
+    } else {
+        u32::MAX
+    }
+}
+
+/// Says what kind of thread this is: 0 worker, 1 main, 2 socket, 3 timer, 4 monitor.
+pub fn init_thread(kind: i32) {
+    CURRENT.set(kind.wrapping_neg() as u32);
+}
+
+use std::os::unix::ffi::OsStrExt;
+
+/// What the core knows about payloads: only socket events are more than bytes.
+mod payload {
+    use super::super::log::{SocketLine, message_line};
+    use super::{Message, ptype};
+    use std::ffi::{c_char, c_int, c_void};
+
+    /// `struct skynet_socket_message` (core.md §1.3(3)).
+    #[repr(C)]
+    struct SocketEvent {
+        kind: c_int,
+        id: c_int,
+        ud: c_int,
+        buffer: *mut c_char,
+    }
+
+    /// The event in a message that the socket engine sent.
+    fn event(message: &Message) -> Option<&SocketEvent> {
+        let engine = message.source == 0 && message.session == 0;
+        let fits = message.len() >= size_of::<SocketEvent>() && !message.data.is_null();
+        if message.kind() != ptype::SOCKET || !engine || !fits {
+            return None;
+        }
+        // SAFETY: the engine's events begin with this struct (core.md §8.4), malloc aligns it, and it
+        // lives as long as the message.
+        Some(unsafe { &*message.data.as_ptr().cast::<SocketEvent>() })
+    }
+
+    /// Frees a message and what a socket event points to.
+    ///
+    /// # Safety
+    /// The message was never delivered.
+    pub unsafe fn free(message: Message) {
+        if let Some(event) = event(&message) {
+            // SAFETY: an undelivered event still owns its buffer, null or from malloc.
+            unsafe { libc::free(event.buffer.cast::<c_void>()) }
+        }
+    }
+
+    /// The message-log line.
+    ///
+    /// # Safety
+    /// The message was not delivered yet.
+    pub unsafe fn log_line(message: &Message, now: u32) -> Vec<u8> {
+        let bytes = match message.data.as_ptr() {
+            p if p.is_null() => &[][..],
+            // SAFETY: a payload is readable for its length until it is given away.
+            p => unsafe { std::slice::from_raw_parts(p.cast::<u8>(), message.len()) },
+        };
+        let socket = event(message).map(|event| SocketLine {
+            kind: event.kind,
+            id: event.id,
+            ud: event.ud,
+            text: event
+                .buffer
+                .is_null()
+                .then(|| &bytes[size_of::<SocketEvent>()..]),
+            data: match event.buffer {
+                p if p.is_null() => &[],
+                // SAFETY: a buffer holds `ud` bytes (core.md §8.4).
+                p => unsafe {
+                    std::slice::from_raw_parts(p.cast::<u8>(), event.ud.max(0) as usize)
+                },
+            },
+        });
+        message_line(
+            message.source,
+            message.kind(),
+            message.session,
+            now,
+            bytes,
+            socket,
+        )
+    }
+}

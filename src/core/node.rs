@@ -1,0 +1,95 @@
+//! The node: the process-wide state that everything in the core hangs on.
+
+use super::context::Context;
+use super::env::Env;
+use super::handle::HandleTable;
+use super::harbor::Harbor;
+use super::message::Message;
+use super::module::Modules;
+use super::scheduler::RunQueue;
+use super::timer::Timer;
+use crate::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use crate::sync::{Condvar, Mutex};
+
+/// There is one node in a process, as C code expects.
+pub static NODE: Node = Node::new();
+
+/// See the fields' types.
+pub struct Node {
+    pub env: Env,
+    pub handles: HandleTable<Context>,
+    pub run_queue: RunQueue,
+    pub modules: Modules,
+    pub timer: Timer,
+    pub harbor: Harbor,
+    /// Services that keep the process alive.
+    pub live: AtomicUsize,
+    /// Whether new services measure their CPU time.
+    pub profile: AtomicBool,
+    /// Handle that is told of services that end (core.md §5.12); 0 when there is none.
+    pub exit_monitor: AtomicU32,
+    /// Set by `skynet_globalinit`: from then on threads have a current handle.
+    pub initialised: AtomicBool,
+    /// True once the last service is gone.
+    ended: Mutex<bool>,
+    end: Condvar,
+}
+
+impl Node {
+    const fn new() -> Self {
+        Node {
+            env: Env::new(),
+            handles: HandleTable::new(),
+            run_queue: RunQueue::new(),
+            modules: Modules::new(),
+            timer: Timer::new(),
+            harbor: Harbor::new(),
+            live: AtomicUsize::new(0),
+            profile: AtomicBool::new(false),
+            exit_monitor: AtomicU32::new(0),
+            initialised: AtomicBool::new(false),
+            ended: Mutex::new(false),
+            end: Condvar::new(),
+        }
+    }
+
+    /// Queues `message` for a local service; gives it back when there is none.
+    pub fn push(&self, handle: u32, message: Message) -> Result<(), Message> {
+        // Looked up without taking a reference: the table's lock keeps the service meanwhile.
+        let mut parcel = Some(message);
+        self.handles.with(handle, |context| {
+            if let Some(message) = parcel.take() {
+                context.push(message);
+            }
+        });
+        match parcel {
+            None => Ok(()),
+            Some(message) => Err(message),
+        }
+    }
+
+    /// One counted service less; the last one ends the node.
+    pub fn count_down(&self) {
+        if self.live.fetch_sub(1, Ordering::AcqRel) == 1 {
+            *self.ended.lock() = true;
+            self.end.notify_all();
+        }
+    }
+
+    /// Waits until the last service is gone, at most for `limit`. True when it is.
+    pub fn wait_end(&self, limit: std::time::Duration) -> bool {
+        let mut ended = self.ended.lock();
+        if !*ended {
+            self.end.wait_for(&mut ended, limit);
+        }
+        *ended
+    }
+
+    /// Waits, without a limit, until the last service is gone.
+    pub fn join(&self) {
+        let mut ended = self.ended.lock();
+        while !*ended {
+            self.end.wait(&mut ended);
+        }
+    }
+}

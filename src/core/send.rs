@@ -1,0 +1,174 @@
+//! Sending: by handle, by name, to this node or another (core.md §4.8–§4.10).
+
+use super::context::Context;
+use super::harbor::{Destination, NAME_LENGTH};
+use super::message::Message;
+use super::node::NODE;
+use super::{ERROR_MARK, address, log, log_parts};
+use crate::sys::block::Block;
+use std::ffi::CStr;
+
+/// The session argument of a send.
+#[derive(Clone, Copy)]
+pub enum Session {
+    /// This one; 0 when no answer is wanted.
+    Given(i32),
+    /// A fresh one of the sending context.
+    New,
+}
+
+/// Why a message was not sent. Its data is freed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SendError {
+    /// Longer than a message can be.
+    TooLarge,
+    /// No such service.
+    NoDestination,
+}
+
+/// What is to be sent.
+pub struct Letter {
+    /// Sender; 0 stands for the sending context.
+    pub source: u32,
+    pub kind: u8,
+    pub session: Session,
+    pub data: Block,
+    /// Length of the payload in bytes, at most [`super::message::MAX_LEN`].
+    pub len: usize,
+}
+
+impl Letter {
+    /// Settles session and source. A context may only be missing when neither asks for it.
+    fn seal(&mut self, ctx: Option<&Context>) -> i32 {
+        if self.source == 0 {
+            self.source = ctx.map_or(0, Context::handle);
+        }
+        match self.session {
+            Session::Given(session) => session,
+            Session::New => {
+                let Some(ctx) = ctx else {
+                    super::fatal(format_args!("a send without context asked for a session"))
+                };
+                let session = ctx.new_session();
+                self.session = Session::Given(session);
+                session
+            }
+        }
+    }
+}
+
+/// Sends to a handle; the answer is the session.
+pub fn send(ctx: Option<&Context>, destination: u32, mut letter: Letter) -> Result<i32, SendError> {
+    let session = letter.seal(ctx);
+    if destination == 0 {
+        // Without data this is the idiom that draws a session (core.md §4.8(6)).
+        if letter.data.is_null() {
+            return Ok(session);
+        }
+        let text = format_args!("{ERROR_MARK}Destination address can't be 0");
+        log(ctx.map_or(0, Context::handle), text);
+        return Err(SendError::NoDestination);
+    }
+    let Letter {
+        source,
+        kind,
+        data,
+        len,
+        ..
+    } = letter;
+    if NODE.harbor.is_remote(destination) {
+        NODE.harbor.send(
+            Destination::Handle(destination),
+            source,
+            kind,
+            session,
+            data,
+            len,
+        );
+        return Ok(session);
+    }
+    match NODE.push(destination, Message::new(source, session, kind, data, len)) {
+        Ok(()) => Ok(session),
+        Err(_) => Err(SendError::NoDestination),
+    }
+}
+
+/// Sends to an address text: `:hex`, `.name`, or a global name.
+pub fn send_name(
+    ctx: Option<&Context>,
+    destination: &CStr,
+    mut letter: Letter,
+) -> Result<i32, SendError> {
+    match destination.to_bytes() {
+        [b':', ..] => send(ctx, address::number(destination), letter),
+        [b'.', ..] => match address::local_name(destination) {
+            Some(handle) => send(ctx, handle, letter),
+            None => Err(SendError::NoDestination),
+        },
+        name => {
+            let session = letter.seal(ctx);
+            let mut padded = [0; NAME_LENGTH];
+            let length = name.len().min(NAME_LENGTH);
+            padded[..length].copy_from_slice(&name[..length]);
+            let Letter {
+                source,
+                kind,
+                data,
+                len,
+                ..
+            } = letter;
+            NODE.harbor
+                .send(Destination::Name(padded), source, kind, session, data, len);
+            Ok(session)
+        }
+    }
+}
+
+/// A message from the core to whatever node `destination` is on; used for error notices.
+pub fn send_local(destination: u32, message: Message) -> Result<(), SendError> {
+    if NODE.harbor.is_remote(destination) {
+        let (source, session, kind, len) = (
+            message.source,
+            message.session,
+            message.kind(),
+            message.len(),
+        );
+        NODE.harbor.send(
+            Destination::Handle(destination),
+            source,
+            kind,
+            session,
+            message.data,
+            len,
+        );
+        return Ok(());
+    }
+    NODE.push(destination, message)
+        .map_err(|_| SendError::NoDestination)
+}
+
+/// The destination of [`send_name`] as the log line of a message that is too large shows it: the handle
+/// for an address that has one.
+pub fn shown(destination: &CStr) -> Vec<u8> {
+    match destination.to_bytes() {
+        [b':', ..] => format!("{:x}", address::number(destination)).into_bytes(),
+        [b'.', ..] => {
+            let handle = address::local_name(destination);
+            handle.map_or(destination.to_bytes().to_vec(), |handle| {
+                format!("{handle:x}").into_bytes()
+            })
+        }
+        name => name.to_vec(),
+    }
+}
+
+/// The log line for a message that is too large; `to` is the destination as the caller wrote it.
+pub fn log_too_large(ctx: Option<&Context>, to: &[u8]) {
+    let parts = [
+        ERROR_MARK.as_bytes(),
+        b"The message to ",
+        to,
+        b" is too large",
+    ];
+    log_parts(ctx.map_or(0, Context::handle), &parts);
+}
