@@ -21,7 +21,9 @@ pub mod skynet_module;
 pub mod skynet_monitor;
 pub mod skynet_mq;
 pub mod skynet_server;
+pub mod skynet_socket;
 pub mod skynet_timer;
+pub mod socket_server;
 
 use std::ffi::{CStr, c_char};
 

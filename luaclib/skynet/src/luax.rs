@@ -29,7 +29,11 @@ unsafe extern "C-unwind" {
 pub type Entry = (&'static CStr, lua_CFunction);
 
 /// What `luaL_checkversion` passes: the Lua version and the widths of its numbers.
-const LUA_VERSION: lua_Number = if cfg!(feature = "lua55") { 505.0 } else { 504.0 };
+const LUA_VERSION: lua_Number = if cfg!(feature = "lua55") {
+    505.0
+} else {
+    504.0
+};
 const NUMBER_SIZES: usize = size_of::<lua_Integer>() * 16 + size_of::<lua_Number>();
 
 /// Starts a module: checks that the host runs the Lua this object was built for, pushes an empty table.
@@ -236,6 +240,56 @@ pub unsafe fn heap_alloc(l: *mut lua_State, size: usize) -> *mut c_void {
             raise!(l, c"not enough memory");
         }
         block
+    }
+}
+
+/// The content of a full userdata of ours. Scripts can hand over any userdata; size and mark tell ours.
+#[repr(C)]
+pub struct Tagged<T> {
+    tag: u64,
+    value: T,
+}
+
+/// Pushes a userdata with `value`. It has no metatable yet: if `T` must be released, fill it only after setting one.
+///
+/// # Safety
+/// `l` is a live Lua state with one free slot, `T` needs no more alignment than 16. May raise, so `value` owns
+/// nothing.
+pub unsafe fn push_tagged<'a, T>(l: *mut lua_State, tag: u64, value: T) -> &'a mut T {
+    const { assert!(align_of::<Tagged<T>>() <= 16) };
+    // SAFETY: the userdata is large enough, and lives as long as the script or the stack holds it.
+    unsafe {
+        let content: *mut Tagged<T> = lua_newuserdatauv(l, size_of::<Tagged<T>>(), 0).cast();
+        content.write(Tagged { tag, value });
+        &mut (*content).value
+    }
+}
+
+/// The content of the userdata at `arg`, if it was pushed with this tag.
+///
+/// # Safety
+/// `l` is a live Lua state; the value stays on its stack while the result is used, and no other reference to it is.
+#[inline(always)]
+pub unsafe fn tagged_at<'a, T>(l: *mut lua_State, arg: c_int, tag: u64) -> Option<&'a mut T> {
+    // SAFETY: the tag is read only if the userdata has the size of ours, and then says that `T` is in it.
+    unsafe {
+        if lua_type(l, arg) != LUA_TUSERDATA || lua_rawlen(l, arg) != size_of::<Tagged<T>>() {
+            return None;
+        }
+        let content: *mut Tagged<T> = lua_touserdata(l, arg).cast();
+        ((*content).tag == tag).then(|| &mut (*content).value)
+    }
+}
+
+/// Pushes a metatable with these metamethods and nothing else.
+///
+/// # Safety
+/// `l` is a live Lua state with two free slots. May raise.
+pub unsafe fn push_metatable(l: *mut lua_State, methods: &[Entry]) {
+    // SAFETY: as the caller promises.
+    unsafe {
+        lua_createtable(l, 0, methods.len() as c_int);
+        set_functions(l, methods);
     }
 }
 

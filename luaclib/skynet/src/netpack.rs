@@ -13,9 +13,10 @@ use skynet_sys::lua::*;
 use skynet_sys::*;
 
 use crate::luax::{
-    Entry, check_bytes, check_pointer, check_size, heap_alloc, new_module, push_block, raise,
-    set_functions, type_error,
+    Entry, check_bytes, check_pointer, check_size, heap_alloc, new_module, push_block, push_tagged,
+    raise, set_functions, tagged_at, type_error,
 };
+use crate::socketdriver::check_message;
 
 /// Bytes of a frame's header.
 const HEADER: usize = 2;
@@ -186,33 +187,23 @@ fn take_byte(bytes: &mut &[u8]) -> Option<u8> {
     Some(first)
 }
 
-/// The userdata that a script holds.
-#[repr(C)]
-struct Handle {
-    magic: u64,
-    /// From `Box::into_raw`; NULL once collected, while finalizers of the script may still use it.
-    queue: *mut Queue,
-}
+/// What the script holds: from `Box::into_raw`, and NULL once collected, when its finalizers may still use it.
+type Held = *mut Queue;
 
-const MAGIC: u64 = 0x736b_7972_6e70_7131;
+const QUEUE_TAG: u64 = 0x736b_7972_6e70_7131;
 const METATABLE: &CStr = c"skynet.netpack.queue";
 
 /// The queue at argument 1; None for nil, no argument, or one that has been collected. Raises for anything else.
 unsafe fn queue_at<'a>(l: *mut lua_State) -> Option<&'a mut Queue> {
-    // SAFETY: called by Lua; argument 1 stays on the stack, and with it the queue lives. The mark is read only if
-    // the size is right.
+    // SAFETY: called by Lua; argument 1 stays on the stack, and with it the queue lives.
     unsafe {
         if lua_isnoneornil(l, 1) != 0 {
             return None;
         }
-        let handle: *mut Handle = lua_touserdata(l, 1).cast();
-        let ours = lua_type(l, 1) == LUA_TUSERDATA
-            && lua_rawlen(l, 1) == size_of::<Handle>()
-            && (*handle).magic == MAGIC;
-        if !ours {
-            type_error(l, 1, c"netpack queue");
+        match tagged_at::<Held>(l, 1, QUEUE_TAG) {
+            Some(held) => held.as_mut(),
+            None => type_error(l, 1, c"netpack queue"),
         }
-        (*handle).queue.as_mut()
     }
 }
 
@@ -220,27 +211,24 @@ unsafe fn queue_at<'a>(l: *mut lua_State) -> Option<&'a mut Queue> {
 unsafe fn new_queue<'a>(l: *mut lua_State) -> &'a mut Queue {
     // SAFETY: called by Lua; two slots. The box is made when nothing can raise any more.
     unsafe {
-        let handle: *mut Handle = lua_newuserdatauv(l, size_of::<Handle>(), 0).cast();
-        handle.write(Handle {
-            magic: MAGIC,
-            queue: ptr::null_mut(),
-        });
+        let held: &mut Held = push_tagged(l, QUEUE_TAG, ptr::null_mut());
         lua_getfield(l, LUA_REGISTRYINDEX, METATABLE.as_ptr());
         lua_setmetatable(l, -2);
         lua_replace(l, 1);
-        (*handle).queue = Box::into_raw(Box::default());
-        &mut *(*handle).queue
+        *held = Box::into_raw(Box::default());
+        &mut **held
     }
 }
 
 unsafe extern "C-unwind" fn collect_queue(l: *mut lua_State) -> c_int {
     // SAFETY: called by Lua, as a rule by the collector.
     unsafe {
-        if let Some(queue) = queue_at(l) {
+        if let Some(held) = tagged_at::<Held>(l, 1, QUEUE_TAG)
+            && !held.is_null()
+        {
+            let mut queue = Box::from_raw(*held);
+            *held = ptr::null_mut();
             queue.clear();
-            let handle: *mut Handle = lua_touserdata(l, 1).cast();
-            drop(Box::from_raw((*handle).queue));
-            (*handle).queue = ptr::null_mut();
         }
     }
     0
@@ -321,14 +309,9 @@ unsafe fn filter_data(l: *mut lua_State, id: c_int, block: *mut c_void, size: us
 }
 
 unsafe extern "C-unwind" fn filter(l: *mut lua_State) -> c_int {
-    // SAFETY: called by Lua; a few slots. The message is what the core delivers: the struct, then perhaps text.
+    // SAFETY: called by Lua; a few slots. The core keeps the message until its callback returns.
     unsafe {
-        let message: *const SkynetSocketMessage = check_pointer(l, 2).cast();
-        let size = luaL_checkinteger(l, 3) as usize;
-        let text = size.wrapping_sub(size_of::<SkynetSocketMessage>());
-        if text > size {
-            raise!(l, c"Invalid socket message size %I", size as lua_Integer);
-        }
+        let (message, text) = check_message(l, 2);
         lua_settop(l, 1);
         let event = *message;
         let push_text = || push_block(l, message.add(1).cast(), text);

@@ -12,8 +12,6 @@ use core::slice;
 const INLINE: usize = 4;
 /// A ring larger than this is given back when it runs empty.
 const KEEP: usize = 32;
-/// Marks a userdata as a receive buffer.
-const MAGIC: u64 = 0x736b_7972_6263_7631;
 
 #[derive(Clone, Copy)]
 struct Block {
@@ -26,9 +24,7 @@ const NO_BLOCK: Block = Block {
     size: 0,
 };
 
-#[repr(C)]
 pub struct RecvBuf {
-    magic: u64,
     /// The ring when it has outgrown `inline`, else NULL. Its size is `capacity`, a power of two.
     spilled: *mut Block,
     capacity: usize,
@@ -44,7 +40,6 @@ pub struct RecvBuf {
 impl RecvBuf {
     pub const fn new() -> RecvBuf {
         RecvBuf {
-            magic: MAGIC,
             spilled: ptr::null_mut(),
             capacity: INLINE,
             head: 0,
@@ -52,19 +47,6 @@ impl RecvBuf {
             offset: 0,
             total: 0,
             inline: [NO_BLOCK; INLINE],
-        }
-    }
-
-    /// The buffer in a userdata of `size` bytes, if it is one.
-    ///
-    /// # Safety
-    /// `memory` points to `size` bytes, aligned as Lua aligns userdata, and stays valid for `'a`.
-    pub unsafe fn from_userdata<'a>(memory: *mut c_void, size: usize) -> Option<&'a mut RecvBuf> {
-        // SAFETY: the size is right, so the mark can be read; with the mark it is what `new` has made.
-        unsafe {
-            let this: *mut RecvBuf = memory.cast();
-            let ours = size == size_of::<RecvBuf>() && (*this).magic == MAGIC;
-            ours.then(|| &mut *this)
         }
     }
 
@@ -96,9 +78,7 @@ impl RecvBuf {
         // SAFETY: the position is inside the ring, its entry describes a block we own, and `offset` is less than
         // the size of the head block.
         unsafe {
-            let block = *self
-                .ring()
-                .add((self.head + index) & (self.capacity - 1));
+            let block = *self.ring().add((self.head + index) & (self.capacity - 1));
             slice::from_raw_parts(block.start.add(skip), block.size - skip)
         }
     }

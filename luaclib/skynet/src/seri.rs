@@ -372,11 +372,7 @@ unsafe fn raise_fault(l: *mut lua_State, fault: Fault) -> ! {
         match fault {
             Fault::TooDeep => raise!(l, c"serialize can't pack too depth table"),
             Fault::Unsupported(kind) => {
-                raise!(
-                    l,
-                    c"Unsupport type %s to serialize",
-                    lua_typename(l, kind)
-                )
+                raise!(l, c"Unsupport type %s to serialize", lua_typename(l, kind))
             }
             Fault::StringTooLong => raise!(l, c"string is too long to serialize"),
             Fault::OutOfMemory | Fault::NeedsLuaMode => raise!(l, c"out of memory"),

@@ -14,8 +14,8 @@ use skynet_sys::{
 };
 
 use crate::luax::{
-    Entry, check_size, context, new_module, push_block, push_context, raise, set_functions,
-    set_functions_with, type_error,
+    Entry, check_pointer, check_size, context, new_module, push_block, push_context, raise,
+    set_functions, set_functions_with,
 };
 use crate::seri;
 
@@ -314,11 +314,11 @@ unsafe extern "C-unwind" fn tostring(l: *mut lua_State) -> c_int {
         if lua_isnoneornil(l, 1) != 0 {
             return 0;
         }
-        let block = lua_touserdata(l, 1);
         let size = check_size(l, 2);
-        if block.is_null() && size > 0 {
-            type_error(l, 1, c"userdata");
-        }
+        let block = match size {
+            0 => ptr::null_mut(),
+            _ => check_pointer(l, 1),
+        };
         push_block(l, block, size);
     }
     1
@@ -333,11 +333,7 @@ unsafe extern "C-unwind" fn trash(l: *mut lua_State) -> c_int {
                 luaL_checkinteger(l, 2);
                 libc::free(lua_touserdata(l, 1));
             }
-            other => raise!(
-                l,
-                c"skynet.trash invalid param %s",
-                lua_typename(l, other)
-            ),
+            other => raise!(l, c"skynet.trash invalid param %s", lua_typename(l, other)),
         }
     }
     0

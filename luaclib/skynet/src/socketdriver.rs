@@ -2,7 +2,7 @@
 //!
 //! Socket ids are plain integers. Events come as messages of type 6 and are taken apart by `unpack`.
 
-use core::ffi::{c_char, c_int, c_void};
+use core::ffi::{CStr, c_char, c_int, c_void};
 use core::mem::MaybeUninit;
 use core::ptr;
 
@@ -11,8 +11,8 @@ use skynet_sys::*;
 
 use crate::luax::{
     Entry, Guard, check_bytes, check_int, check_pointer, check_size, context, heap_copy,
-    new_module, push_block, push_bytes, push_context, raise, set_functions, set_functions_with,
-    set_integer, type_error,
+    new_module, push_block, push_bytes, push_context, push_tagged, raise, set_functions,
+    set_functions_with, set_integer, tagged_at, type_error,
 };
 use crate::recvbuf::RecvBuf;
 
@@ -46,17 +46,14 @@ unsafe fn push_ip(l: *mut lua_State, family: c_int, address: *const c_void) {
 // Receive buffers. Their functions also take a pool table, a place for free list nodes in upstream; a buffer of
 // ours needs none, but callers pass one and a wrong argument is told.
 
-const BUFFER_METATABLE: &core::ffi::CStr = c"buffer_pool";
+const BUFFER_METATABLE: &CStr = c"buffer_pool";
+const BUFFER_TAG: u64 = 0x736b_7972_6563_7662;
 
 /// The buffer at argument 1, if it is one.
+#[inline(always)]
 unsafe fn buffer_at<'a>(l: *mut lua_State) -> Option<&'a mut RecvBuf> {
     // SAFETY: called by Lua; argument 1 stays on the stack during the call.
-    unsafe {
-        if lua_type(l, 1) != LUA_TUSERDATA {
-            return None;
-        }
-        RecvBuf::from_userdata(lua_touserdata(l, 1), lua_rawlen(l, 1))
-    }
+    unsafe { tagged_at(l, 1, BUFFER_TAG) }
 }
 
 unsafe fn check_buffer<'a>(l: *mut lua_State) -> &'a mut RecvBuf {
@@ -70,10 +67,9 @@ unsafe fn check_buffer<'a>(l: *mut lua_State) -> &'a mut RecvBuf {
 }
 
 unsafe extern "C-unwind" fn buffer(l: *mut lua_State) -> c_int {
-    // SAFETY: called by Lua; two slots. Lua aligns userdata for any type.
+    // SAFETY: called by Lua; two slots. An empty buffer owns nothing.
     unsafe {
-        let memory: *mut RecvBuf = lua_newuserdatauv(l, size_of::<RecvBuf>(), 0).cast();
-        memory.write(RecvBuf::new());
+        push_tagged(l, BUFFER_TAG, RecvBuf::new());
         lua_getfield(l, LUA_REGISTRYINDEX, BUFFER_METATABLE.as_ptr());
         lua_setmetatable(l, -2);
     }
@@ -219,27 +215,42 @@ unsafe extern "C-unwind" fn header(l: *mut lua_State) -> c_int {
         if !(1..=4).contains(&bytes.len()) {
             raise!(l, c"Invalid read %s", bytes.as_ptr());
         }
-        let size = bytes.iter().fold(0, |size, &byte| size << 8 | i64::from(byte));
+        let size = bytes
+            .iter()
+            .fold(0, |size, &byte| size << 8 | i64::from(byte));
         lua_pushinteger(l, size);
     }
     1
 }
 
-unsafe extern "C-unwind" fn unpack(l: *mut lua_State) -> c_int {
-    // SAFETY: called by Lua; five slots. The message is what the core delivers: the struct, then perhaps text.
+/// The socket message at argument `arg` and the number of text bytes behind it.
+///
+/// # Safety
+/// Called by Lua. The script vouches that it is a message as the core delivers it: the struct, then perhaps text.
+/// May raise.
+pub unsafe fn check_message(l: *mut lua_State, arg: c_int) -> (*mut SkynetSocketMessage, usize) {
+    // SAFETY: as the caller promises.
     unsafe {
-        let message: *mut SkynetSocketMessage = check_pointer(l, 1).cast();
-        let size = luaL_checkinteger(l, 2);
-        let Some(text) = size.checked_sub(size_of::<SkynetSocketMessage>() as i64).filter(|&n| n >= 0)
-        else {
+        let message = check_pointer(l, arg);
+        let size = luaL_checkinteger(l, arg + 1);
+        let text = size.wrapping_sub(size_of::<SkynetSocketMessage>() as lua_Integer);
+        if size < 0 || text < 0 {
             raise!(l, c"Invalid socket message size %I", size);
-        };
+        }
+        (message.cast(), text as usize)
+    }
+}
+
+unsafe extern "C-unwind" fn unpack(l: *mut lua_State) -> c_int {
+    // SAFETY: called by Lua; five slots.
+    unsafe {
+        let (message, text) = check_message(l, 1);
         let event = *message;
         lua_pushinteger(l, event.kind.into());
         lua_pushinteger(l, event.id.into());
         lua_pushinteger(l, event.ud.into());
         if event.buffer.is_null() {
-            push_block(l, message.add(1).cast(), text as usize);
+            push_block(l, message.add(1).cast(), text);
         } else {
             lua_pushlightuserdata(l, event.buffer.cast());
         }
@@ -625,7 +636,7 @@ unsafe fn push_info(l: *mut lua_State, socket: &SocketInfo) {
         set_integer(l, c"address", socket.opaque as lua_Integer);
         lua_pushstring(l, kind.as_ptr());
         lua_setfield(l, -2, c"type".as_ptr());
-        let set_name = |field: &core::ffi::CStr| {
+        let set_name = |field: &CStr| {
             lua_pushstring(l, socket.name.as_ptr());
             lua_setfield(l, -2, field.as_ptr());
         };
