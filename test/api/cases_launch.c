@@ -9,6 +9,17 @@
 /* An exported variable of a module. */
 #define MODULE_VAR(type, name) (*(type *)dlsym(RTLD_DEFAULT, name))
 
+/* A core may log why a module does not load, or only say it on stderr: all lines are about that. */
+static void
+logged_only_about(const char *what)
+{
+	for (int i = 0, n = log_count(); i < n; i++) {
+		struct line line = log_line(i);
+		CHECK_INT(line.source, 0);
+		CHECK(strstr(line.text, what) != NULL);
+	}
+}
+
 /* An agent for a launch whose parameter is not an address; fields are set in its init. */
 static struct agent *
 prepare(void)
@@ -66,7 +77,7 @@ parameters(void)
 	log_mark();
 	CHECK_TEXT(command("LAUNCH", " agent"), NULL);
 	CHECK_TEXT(command("LAUNCH", ""), NULL);
-	CHECK_NOT_LOGGED();
+	logged_only_about("try open  failed : ");
 }
 
 static void
@@ -94,7 +105,7 @@ no_module(void)
 	CHECK_TEXT(command("LAUNCH", "no_such_module x"), NULL);
 	CHECK_TEXT(command("LAUNCH", "no_such_module x"), NULL);
 	CHECK(skynet_module_query("no_such_module") == NULL);
-	CHECK_NOT_LOGGED();
+	logged_only_about("try open no_such_module failed : ");
 }
 
 static void
@@ -116,9 +127,7 @@ no_init(void)
 	CHECK_TEXT(command("LAUNCH", "noinit"), NULL);
 	CHECK_TEXT(command("LAUNCH", "noinit"), NULL);
 	CHECK(skynet_module_query("noinit") == NULL);
-	/* a core may say what is missing, or nothing */
-	for (int i = 0, n = log_count(); i < n; i++)
-		CHECK(strstr(log_line(i).text, "noinit_init") != NULL);
+	logged_only_about("noinit_init");
 }
 
 static void
