@@ -61,10 +61,13 @@ TARGET_DIR ?= $(CURDIR)/target/$(LUA_NAME)
 RELEASE := $(TARGET_DIR)/release
 NODE := $(TARGET_DIR)/node
 CARGO ?= cargo
+# Cargo finds out by itself how many jobs to run; make's job server is not open to it.
+RUN_CARGO := env -u MAKEFLAGS -u MFLAGS $(CARGO)
 
 export CARGO_TARGET_DIR := $(TARGET_DIR)
 ifneq ($(strip $(MYCFLAGS)),)
 cargo test check: export CFLAGS := $(strip $(CFLAGS) $(MYCFLAGS))
+cargo test check: export CC_SHELL_ESCAPED_FLAGS := 1
 endif
 
 # A shell function: `put FROM TO` copies a file unless TO has the same content, so that nothing
@@ -91,9 +94,9 @@ all: copies
 # the build script of the core left Lua.
 cargo:
 	@mkdir -p $(TARGET_DIR)
-	+$(CARGO) build --release --workspace $(FEATURES) \
+	$(RUN_CARGO) build --release --workspace $(FEATURES) \
 		--message-format=json-render-diagnostics > $(TARGET_DIR)/build.json
-	+$(CARGO) rustc --release --lib --crate-type cdylib $(FEATURES) -- \
+	$(RUN_CARGO) rustc --release --lib --crate-type cdylib $(FEATURES) -- \
 		-C link-arg=-Wl,-soname,libskynet.so
 
 # The node of this version: also what the tests run. The folders of Lua code are links.
@@ -148,11 +151,11 @@ $(LUA_CLIB:%=$(LUA_CLIB_PATH)/%.so): stage
 
 # Every test, against the staged node.
 test: stage
-	+SKYNET_NODE=$(NODE) $(CARGO) test --release --workspace --no-fail-fast $(FEATURES)
+	SKYNET_NODE=$(NODE) $(RUN_CARGO) test --release --workspace --no-fail-fast $(FEATURES)
 
 check: stage
-	$(CARGO) fmt --all --check
-	+$(CARGO) clippy --release --workspace --all-targets $(FEATURES) -- -D warnings
+	$(RUN_CARGO) fmt --all --check
+	$(RUN_CARGO) clippy --release --workspace --all-targets $(FEATURES) -- -D warnings
 	test/check_symbols.sh test/symbols-$(LUA_NAME).txt $(MODULES:%=$(NODE)/%)
 
 demo: all
