@@ -228,18 +228,22 @@ fn watch(monitors: &[WorkerMonitor]) {
             continue;
         }
         next += MONITOR_PERIOD;
-        for stuck in monitors.iter().filter_map(WorkerMonitor::check) {
-            NODE.handles
-                .with(stuck.destination, context::Context::set_endless);
-            log(
-                0,
-                format_args!(
-                    "{ERROR_MARK}A message from [ :{:08x} ] to [ :{:08x} ] maybe in an endless loop (version = {})",
-                    stuck.source, stuck.destination, stuck.version
-                ),
-            );
-        }
+        monitors.iter().for_each(check);
     }
+}
+
+/// One look at one worker.
+pub fn check(monitor: &WorkerMonitor) {
+    let Some(stuck) = monitor.check() else { return };
+    NODE.handles
+        .with(stuck.destination, context::Context::set_endless);
+    log(
+        0,
+        format_args!(
+            "{ERROR_MARK}A message from [ :{:08x} ] to [ :{:08x} ] maybe in an endless loop (version = {})",
+            stuck.source, stuck.destination, stuck.version
+        ),
+    );
 }
 
 /// Turns SIGHUP into a message to the log service.

@@ -55,9 +55,7 @@ function command.QUIT()
 end
 
 function command.STOP()
-	skynet.timeout(10, function()
-		skynet.send(watchdog, "lua", "stop")
-	end)
+	skynet.send(watchdog, "lua", "stop")
 	return "OK the server stops"
 end
 

@@ -110,7 +110,7 @@ repeat
 		heard = heard and chats[name] == "hello from " .. name
 	end
 	if not heard or ticks < 2 then
-		socket.usleep(50000)
+		socket.usleep(150000)
 		ask("GET " .. me, "VALUE 2 apples")
 	end
 	if os.time() > deadline then

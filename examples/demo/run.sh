@@ -1,16 +1,24 @@
 #!/bin/sh
 # Starts the demo server, lets three players loose on it, and says how it went.
-# Run from the project's folder after `make`. SKYNET and LUA name the programs, NODE_PATHS what the
-# config's paths are relative to.
+# Run from the project's folder after `make`. SKYNET, LUA_PROGRAM and DEMO_CONFIG name other programs
+# and another config.
 set -u
 skynet=${SKYNET:-./skynet}
 lua=${LUA_PROGRAM:-3rd/lua/lua}
+config=${DEMO_CONFIG:-examples/demo/config}
 players="alice bob carol"
-log=$(mktemp)
-trap 'kill $server 2>/dev/null; rm -f "$log"' EXIT
+dir=$(mktemp -d)
+log=$dir/log
+server=
+trap 'test -z "$server" || kill $server 2>/dev/null; rm -rf "$dir"' EXIT
+
+# The clients' socket module watches standard input and ends its process at its end: give them one
+# that has none.
+mkfifo "$dir/stdin"
+exec 3<>"$dir/stdin"
 
 start_server() {
-	DEMO_PORT=$1 "$skynet" examples/demo/config >"$log" 2>&1 &
+	DEMO_PORT=$1 "$skynet" "$config" >"$log" 2>&1 &
 	server=$!
 	i=0
 	while [ $i -lt 100 ]; do
@@ -43,7 +51,7 @@ echo "demo: the server listens on 127.0.0.1:$port; players: $players"
 
 clients=
 for name in $players; do
-	"$lua" examples/demo/client.lua $port $name $players &
+	"$lua" examples/demo/client.lua $port $name $players <&3 &
 	clients="$clients $!"
 done
 failed=0
@@ -51,9 +59,10 @@ for client in $clients; do
 	wait $client || failed=$((failed + 1))
 done
 
-"$lua" examples/demo/client.lua $port stop || failed=$((failed + 1))
+"$lua" examples/demo/client.lua $port stop <&3 || failed=$((failed + 1))
 wait $server
 code=$?
+server=
 
 echo "demo: what the server logged:"
 sed 's/^/    /' "$log"

@@ -79,7 +79,7 @@ end
 
 function request.stop()
 	skynet.error "demo server stops"
-	skynet.abort()
+	skynet.timeout(10, skynet.abort) -- the answer and this line go out first
 end
 
 skynet.start(function()

@@ -9,15 +9,21 @@
 pub mod malloc_hook;
 pub mod mem_info;
 pub mod skynet;
+pub mod skynet_daemon;
 pub mod skynet_env;
 pub mod skynet_handle;
 pub mod skynet_harbor;
 pub mod skynet_imp;
+pub mod skynet_log;
 pub mod skynet_main;
 pub mod skynet_malloc;
 pub mod skynet_module;
+pub mod skynet_monitor;
+pub mod skynet_mq;
 pub mod skynet_server;
+pub mod skynet_socket;
 pub mod skynet_timer;
+pub mod socket_server;
 
 use std::ffi::{CStr, c_char};
 

@@ -1,8 +1,10 @@
 //! `skynet_server.h`: contexts (core.md §1.20.2).
 
+use super::skynet_mq::{MessageQueue, lend, take_back};
 use super::{optional_text, text};
 use crate::core::context::{self, Context, dispatch_all};
 use crate::core::message::Message;
+use crate::core::monitor::WorkerMonitor;
 use crate::core::node::NODE;
 use crate::runtime;
 use crate::sync::Arc;
@@ -164,6 +166,18 @@ pub unsafe extern "C" fn skynet_context_send(
 pub unsafe extern "C" fn skynet_context_newsession(ctx: *mut SkynetContext) -> c_int {
     // SAFETY: the caller's pointer is what the header says.
     unsafe { context(ctx) }.map_or(0, Context::new_session)
+}
+
+/// Runs one batch of `q` (of the next scheduled queue for NULL) and gives the queue to go on with, or NULL
+/// when there is nothing to do (core.md §6.10(6)).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn skynet_context_message_dispatch(
+    sm: *mut WorkerMonitor,
+    q: *mut MessageQueue,
+    weight: c_int,
+) -> *mut MessageQueue {
+    // SAFETY: the caller's pointers are what the header says.
+    unsafe { lend(context::dispatch(&NODE, &*sm, take_back(q), weight)) }
 }
 
 /// Services that keep the process alive.

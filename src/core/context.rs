@@ -200,16 +200,12 @@ impl Context {
         if file.is_some() {
             return;
         }
-        let mut path = dir.to_bytes().to_vec();
-        path.extend_from_slice(format!("/{:08x}.log", self.handle()).as_bytes());
+        let path = log_path(dir, self.handle());
         let os_path = std::path::Path::new(std::ffi::OsStr::from_bytes(&path));
         match File::options().create(true).append(true).open(os_path) {
             Ok(mut opened) => {
                 log_parts(by, &[b"Open log file ", &path]);
-                let now = NODE.timer.now();
-                let time = u64::from(NODE.timer.start_time()) + now / 100;
-                let head = format!("open time: {} {}", now as u32, clock::ctime(time));
-                let _ = opened.write_all(head.as_bytes());
+                let _ = opened.write_all(log_head().as_bytes());
                 *file = Some(opened);
                 self.logging.store(true, Ordering::Release);
             }
@@ -222,14 +218,14 @@ impl Context {
         if let Some(mut file) = self.log_file.lock().take() {
             self.logging.store(false, Ordering::Release);
             log(by, format_args!("Close log file :{:08x}", self.handle()));
-            let _ = file.write_all(format!("close time: {}\n", NODE.timer.now() as u32).as_bytes());
+            let _ = file.write_all(log_tail().as_bytes());
         }
     }
 
     fn write_log(&self, message: &Message) {
         if let Some(file) = &mut *self.log_file.lock() {
             // SAFETY: the message was not given away yet, so its payload is as its sender made it.
-            let line = unsafe { payload::log_line(message, NODE.timer.now() as u32) };
+            let line = unsafe { log_line(message) };
             let _ = file.write_all(&line);
         }
     }
@@ -290,6 +286,32 @@ impl Drop for Context {
             NODE.count_down();
         }
     }
+}
+
+/// Path of the message log of `handle`.
+pub fn log_path(dir: &CStr, handle: u32) -> Vec<u8> {
+    [dir.to_bytes(), format!("/{handle:08x}.log").as_bytes()].concat()
+}
+
+/// First lines of a message log.
+pub fn log_head() -> String {
+    let now = NODE.timer.now();
+    let time = u64::from(NODE.timer.start_time()) + now / 100;
+    format!("open time: {} {}", now as u32, clock::ctime(time))
+}
+
+/// Last line of a message log that is closed on request.
+pub fn log_tail() -> String {
+    format!("close time: {}\n", NODE.timer.now() as u32)
+}
+
+/// The message-log line of a message.
+///
+/// # Safety
+/// The message was not delivered yet.
+pub unsafe fn log_line(message: &Message) -> Vec<u8> {
+    // SAFETY: passed on.
+    unsafe { payload::log_line(message, NODE.timer.now() as u32) }
 }
 
 /// Why a service could not be launched; the log says more.

@@ -36,6 +36,12 @@ impl Env {
     }
 }
 
+impl Default for Env {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 fn leak(text: &CStr) -> &'static CStr {
     Box::leak(text.to_owned().into_boxed_c_str())
 }

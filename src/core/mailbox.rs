@@ -18,6 +18,8 @@ pub struct Mailbox {
     handle: u32,
     /// Written under the lock, read by anybody for statistics.
     len: AtomicUsize,
+    /// References that C code holds as pointers, see `capi/skynet_mq.rs`.
+    lent: AtomicUsize,
     inner: Mutex<Inner>,
 }
 
@@ -25,6 +27,7 @@ struct Inner {
     /// Allocates with the first message.
     queue: VecDeque<Message>,
     scheduled: bool,
+    doomed: bool,
     /// Length at which the next overload is recorded.
     threshold: usize,
     /// Recorded length that nobody has asked for yet; 0 when there is none.
@@ -38,9 +41,11 @@ impl Mailbox {
         Mailbox {
             handle,
             len: AtomicUsize::new(0),
+            lent: AtomicUsize::new(0),
             inner: Mutex::new(Inner {
                 queue: VecDeque::new(),
                 scheduled: true,
+                doomed: false,
                 threshold: OVERLOAD,
                 overload: 0,
             }),
@@ -88,6 +93,33 @@ impl Mailbox {
             }
         }
         Some(message)
+    }
+
+    /// Makes a mailbox that C code created or keeps ready to be freed; true when it was idle and the caller
+    /// must put it into a run queue, whose reader then frees it (core.md §6.10(4)).
+    #[must_use]
+    pub fn doom(&self) -> bool {
+        let mut inner = self.inner.lock();
+        inner.doomed = true;
+        !std::mem::replace(&mut inner.scheduled, true)
+    }
+
+    /// Whether [`Mailbox::doom`] was called.
+    pub fn is_doomed(&self) -> bool {
+        self.inner.lock().doomed
+    }
+
+    /// Counts a reference that is lent to C code as a pointer.
+    pub fn lend(&self) {
+        self.lent.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// True when C code had a lent reference, which is now the caller's again.
+    pub fn take_back(&self) -> bool {
+        let less = |lent: usize| lent.checked_sub(1);
+        self.lent
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, less)
+            .is_ok()
     }
 
     /// The length recorded since the last call when it passed the threshold, else 0.

@@ -35,18 +35,26 @@ pub fn enter(pid_file: &CStr) -> Result<(), String> {
     if let Some(pid) = running(pid_file) {
         return Err(format!("Skynet is already running, pid = {pid}."));
     }
+    // Opened and locked before the fork, whose child keeps the lock: what fails is seen by whoever
+    // started us, as an exit code.
+    let fd = lock(pid_file)?;
     // SAFETY: the contract puts this before any other thread exists.
     if unsafe { libc::daemon(1, 1) } != 0 {
         return Err("Can't daemonize.".to_string());
     }
-    write_pid(pid_file)?;
+    let line = format!("{}\n", std::process::id());
+    // SAFETY: `line` is readable for its length.
+    if unsafe { libc::write(fd, line.as_ptr().cast(), line.len()) } != line.len() as isize {
+        return Err("Can't write pid.".to_string());
+    }
     redirect();
     Ok(())
 }
 
-fn write_pid(path: &CStr) -> Result<(), String> {
+/// Opens the pid file and takes its lock, which the descriptor holds for the life of the process.
+fn lock(path: &CStr) -> Result<libc::c_int, String> {
     let name = show(path);
-    // SAFETY: a C string and plain flags; the descriptor stays open on purpose, it holds the lock.
+    // SAFETY: a C string and plain flags.
     let fd = unsafe { libc::open(path.as_ptr(), libc::O_RDWR | libc::O_CREAT, 0o644) };
     if fd < 0 {
         return Err(format!("Can't create pidfile [{name}]."));
@@ -64,12 +72,7 @@ fn write_pid(path: &CStr) -> Result<(), String> {
             None => "Can't lock and read pidfile.".to_string(),
         });
     }
-    let line = format!("{}\n", std::process::id());
-    // SAFETY: `line` is readable for its length.
-    if unsafe { libc::write(fd, line.as_ptr().cast(), line.len()) } != line.len() as isize {
-        return Err("Can't write pid.".to_string());
-    }
-    Ok(())
+    Ok(fd)
 }
 
 /// Points the three standard streams to /dev/null.

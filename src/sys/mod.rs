@@ -2,10 +2,14 @@
 
 pub mod alloc;
 pub mod block;
+pub mod buffer;
 pub mod cabi;
 pub mod clock;
 pub mod daemon;
 pub mod dl;
 pub mod num;
+pub mod poll;
+pub mod resolve;
 pub mod signal;
+pub mod socket;
 pub mod tally;

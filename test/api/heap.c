@@ -146,30 +146,38 @@ static const char *
 alignments(void)
 {
 	for (size_t align = 8; align <= 1 << 16; align *= 2) {
-		void *p = NULL;
-		REQUIRE(posix_memalign(&p, align, 100) == 0);
-		REQUIRE(MULTIPLE(p, align));
-		memset(p, 0x66, 100);
-		p = realloc(p, 5000);
-		REQUIRE(((unsigned char *)p)[0] == 0x66 && ((unsigned char *)p)[99] == 0x66);
-		free(p);
-		p = aligned_alloc(align, align * 2);
+		void *p = aligned_alloc(align, align * 2);
 		REQUIRE(MULTIPLE(p, align));
 		memset(p, 1, align * 2);
 		free(p);
 		p = memalign(align, 1);
 		REQUIRE(MULTIPLE(p, align));
-		p = realloc(p, 0);
-		REQUIRE(p);
 		free(p);
 	}
 	return NULL;
 }
 
-/* What upstream leaves to libc, with blocks that its own free does not take. */
+/* What upstream does not do right: it leaves valloc and its like to libc, whose blocks its own free
+   does not take, its posix_memalign answers a place where its own prefix is, and its realloc does not
+   know blocks with an alignment. */
 static const char *
 complete_family(void)
 {
+	for (size_t align = 8; align <= 1 << 16; align *= 2) {
+		void *p = NULL;
+		REQUIRE(posix_memalign(&p, align, 100) == 0);
+		REQUIRE(MULTIPLE(p, align));
+		memset(p, 0x66, 100);
+		free(p);
+		p = memalign(align, 100);
+		memset(p, 0x66, 100);
+		p = realloc(p, 5000);
+		REQUIRE(((unsigned char *)p)[0] == 0x66 && ((unsigned char *)p)[99] == 0x66);
+		free(p);
+		p = realloc(memalign(align, 1), 0);
+		REQUIRE(p);
+		free(p);
+	}
 	size_t page = (size_t)sysconf(_SC_PAGESIZE);
 	void *p = valloc(10);
 	REQUIRE(MULTIPLE(p, page));

@@ -1,1 +1,17 @@
-//! luaclib-skynet
+//! `luaclib/skynet.so`: the Lua modules `skynet.*` that services `require`.
+//!
+//! One file per module; each exports its `luaopen_*` function and owns its formats. The object links neither Lua
+//! nor the core: it resolves `lua_*` and `skynet_*` from the executable that loads it.
+
+mod cluster;
+mod crypt;
+mod debugchannel;
+mod luax;
+mod memory;
+mod multicast;
+mod netpack;
+mod recvbuf;
+mod seri;
+mod skynet_core;
+mod socketdriver;
+mod stm;

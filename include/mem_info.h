@@ -1,0 +1,49 @@
+/* Counters of allocations, for modules that keep some of their own. */
+#ifndef _MEM_INFO_H_
+#define _MEM_INFO_H_
+
+#ifndef __cplusplus
+#include <stdalign.h>
+#endif
+#include <stddef.h>
+
+#include "atomic.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define CACHE_LINE_SIZE 64
+
+/* Running totals, for one thread at a time. */
+typedef struct {
+	size_t alloc;
+	size_t alloc_count;
+	size_t free;
+	size_t free_count;
+} MemInfo;
+
+/* Running totals for many threads; allocations and releases are in lines of their own. */
+typedef struct {
+	ATOM_SIZET alloc __attribute__((aligned(CACHE_LINE_SIZE)));
+	ATOM_SIZET alloc_count;
+	ATOM_SIZET free __attribute__((aligned(CACHE_LINE_SIZE)));
+	ATOM_SIZET free_count;
+} AtomicMemInfo;
+
+void meminfo_init(MemInfo *info);
+void meminfo_alloc(MemInfo *info, size_t size);
+void meminfo_free(MemInfo *info, size_t size);
+/* Adds src to dest. */
+void meminfo_merge(MemInfo *dest, const MemInfo *src);
+
+void atomic_meminfo_init(AtomicMemInfo *info);
+void atomic_meminfo_alloc(AtomicMemInfo *info, size_t size);
+void atomic_meminfo_free(AtomicMemInfo *info, size_t size);
+void atomic_meminfo_merge(MemInfo *dest, const AtomicMemInfo *src);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,131 @@
+//! `skynet.memory`: statistics and switches of the message heap, for `debug_console` and memory tools.
+
+use core::ffi::{CStr, c_int};
+use core::ptr;
+
+use skynet_sys::lua::*;
+use skynet_sys::{
+    dump_c_mem, dump_mem_lua, mallctl_bool, mallctl_cmd, mallctl_int64, malloc_current_memory,
+    malloc_memory_block, malloc_used_memory, memory_info_dump,
+};
+
+use crate::luax::{Entry, new_module, set_functions, set_integer};
+
+/// Allocator counters that `jestat` reports.
+const STATISTICS: [&CStr; 5] = [
+    c"stats.allocated",
+    c"stats.resident",
+    c"stats.retained",
+    c"stats.mapped",
+    c"stats.active",
+];
+
+unsafe extern "C-unwind" fn total(l: *mut lua_State) -> c_int {
+    // SAFETY: called by Lua; one slot.
+    unsafe { lua_pushinteger(l, malloc_used_memory() as lua_Integer) };
+    1
+}
+
+unsafe extern "C-unwind" fn block(l: *mut lua_State) -> c_int {
+    // SAFETY: called by Lua; one slot.
+    unsafe { lua_pushinteger(l, malloc_memory_block() as lua_Integer) };
+    1
+}
+
+unsafe extern "C-unwind" fn current(l: *mut lua_State) -> c_int {
+    // SAFETY: called by Lua; one slot.
+    unsafe { lua_pushinteger(l, malloc_current_memory() as lua_Integer) };
+    1
+}
+
+unsafe extern "C-unwind" fn info(l: *mut lua_State) -> c_int {
+    // SAFETY: the host's function follows the protocol of Lua C functions.
+    unsafe { dump_mem_lua(l) }
+}
+
+unsafe extern "C-unwind" fn jestat(l: *mut lua_State) -> c_int {
+    // SAFETY: called by Lua; two slots. The names are NUL terminated.
+    unsafe {
+        // The counters are snapshots; writing to `epoch` takes a new one.
+        let mut refresh = 1;
+        mallctl_int64(c"epoch".as_ptr(), &mut refresh);
+        lua_createtable(l, 0, STATISTICS.len() as c_int);
+        for name in STATISTICS {
+            set_integer(
+                l,
+                name,
+                mallctl_int64(name.as_ptr(), ptr::null_mut()) as lua_Integer,
+            );
+        }
+    }
+    1
+}
+
+unsafe extern "C-unwind" fn mallctl(l: *mut lua_State) -> c_int {
+    // SAFETY: called by Lua; one slot. Lua strings are NUL terminated.
+    unsafe {
+        let name = luaL_checkstring(l, 1);
+        lua_pushinteger(l, mallctl_int64(name, ptr::null_mut()) as lua_Integer);
+    }
+    1
+}
+
+unsafe extern "C-unwind" fn dumpinfo(l: *mut lua_State) -> c_int {
+    // SAFETY: called by Lua. lua_tostring gives NULL for what is no text, which asks for the full report.
+    unsafe { memory_info_dump(lua_tostring(l, 1)) };
+    0
+}
+
+unsafe extern "C-unwind" fn dump(_: *mut lua_State) -> c_int {
+    // SAFETY: no conditions.
+    unsafe { dump_c_mem() };
+    0
+}
+
+unsafe extern "C-unwind" fn dumpheap(_: *mut lua_State) -> c_int {
+    // SAFETY: the name is NUL terminated.
+    unsafe { mallctl_cmd(c"prof.dump".as_ptr()) };
+    0
+}
+
+unsafe extern "C-unwind" fn profactive(l: *mut lua_State) -> c_int {
+    // SAFETY: called by Lua; one slot. NULL asks without changing.
+    unsafe {
+        let name = c"prof.active".as_ptr();
+        let before = if lua_isnone(l, 1) != 0 {
+            mallctl_bool(name, ptr::null_mut())
+        } else {
+            let mut on = lua_toboolean(l, 1) != 0;
+            mallctl_bool(name, &mut on)
+        };
+        lua_pushboolean(l, before.into());
+    }
+    1
+}
+
+const FUNCTIONS: &[Entry] = &[
+    (c"total", total),
+    (c"block", block),
+    (c"info", info),
+    (c"current", current),
+    (c"jestat", jestat),
+    (c"mallctl", mallctl),
+    (c"dumpinfo", dumpinfo),
+    (c"dump", dump),
+    (c"dumpheap", dumpheap),
+    (c"profactive", profactive),
+];
+
+/// Opens `skynet.memory`.
+///
+/// # Safety
+/// Called by Lua's `require`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C-unwind" fn luaopen_skynet_memory(l: *mut lua_State) -> c_int {
+    // SAFETY: called by Lua.
+    unsafe {
+        new_module(l, FUNCTIONS.len());
+        set_functions(l, FUNCTIONS);
+    }
+    1
+}

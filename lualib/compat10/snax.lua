@@ -1,0 +1,2 @@
+-- The name that skynet.snax had before 1.1.
+return require "skynet.snax"

@@ -1,0 +1,225 @@
+-- snax.gateserver: makes the calling service a TCP gate whose connections carry frames with a 2-byte length.
+-- It takes the whole proto `socket`, so such a service cannot use skynet.socket.
+
+local skynet = require "skynet"
+local netpack = require "skynet.netpack"
+local driver = require "skynet.socketdriver"
+
+local M = {}
+
+-- What a connection can be; nil once the owner has closed it.
+local WAITING <const> = "waiting"	-- accepted, not reading yet
+local OPEN <const> = "open"
+local HALF_CLOSED <const> = "half closed"	-- the peer is gone
+
+local state = {}	-- fd -> one of these
+local alive = 0	-- sockets that the core has accepted and not reported as closed
+
+local listener	-- socket id; a gate opens once, so it stays set
+local bound	-- while `open` waits: { thread = }, then also address, port
+local closed = false	-- the listener
+local max_client, nodelay
+
+-- Frames and fragments that netpack keeps for us.
+local frames
+local frames_guard = setmetatable({}, { __gc = function()
+	netpack.clear(frames)
+end })
+
+function M.openclient(fd)
+	local now = state[fd]
+	if now and now ~= HALF_CLOSED then
+		state[fd] = OPEN
+		driver.start(fd)
+	end
+end
+
+function M.closeclient(fd)
+	if state[fd] then
+		state[fd] = nil
+		driver.close(fd)
+	end
+end
+
+-- ---------------------------------------------------------------- commands
+
+local function log_listen(address, port)
+	if _VERSION == "Lua 5.4" then	-- the wording of API level 1.8
+		skynet.error("Listen on " .. address .. (port and ":" .. port or ""))
+	else
+		skynet.error("Listen on", address, port)
+	end
+end
+
+local function split_address(address)
+	local host, port = address:match "^(.*):(%d+)$"
+	assert(host, "need a port")
+	return host:match "^%[(.*)%]$" or host, tonumber(port)
+end
+
+local function new_commands(handler)
+	local command = {}
+
+	function command.open(source, conf)
+		assert(listener == nil)
+		local address, port = conf.address or "0.0.0.0", conf.port
+		log_listen(address, port)
+		if port == nil then
+			address, port = split_address(address)
+		end
+		max_client = conf.maxclient or 1024
+		nodelay = conf.nodelay
+		listener = driver.listen(address, port, conf.backlog)
+		bound = { thread = coroutine.running() }
+		skynet.wait(bound.thread)
+		conf.address = assert(bound.address, bound.failure)
+		conf.port = bound.port
+		bound = nil
+		driver.start(listener)
+		if handler.open then
+			return handler.open(source, conf)
+		end
+	end
+
+	function command.close()
+		assert(listener and not closed)
+		closed = true
+		driver.close(listener)
+	end
+
+	return command
+end
+
+-- ---------------------------------------------------------------- events
+
+local function new_events(handler)
+	local event = {}
+
+	local function deliver(fd, msg, size)
+		if state[fd] == OPEN then
+			handler.message(fd, msg, size)
+		else
+			skynet.error(string.format("Drop message from fd (%d) : %s", fd, netpack.tostring(msg, size)))
+		end
+	end
+
+	-- One forked thread stands by while frames are delivered: it goes on with the rest if a handler blocks.
+	local standing_by = false
+	local drain
+
+	local function stand_by()
+		standing_by = false
+		drain()
+	end
+
+	function drain()
+		local fd, msg, size = netpack.pop(frames)
+		while fd do
+			if not standing_by then
+				standing_by = true
+				skynet.fork(stand_by)
+			end
+			deliver(fd, msg, size)
+			fd, msg, size = netpack.pop(frames)
+		end
+	end
+
+	event.data = deliver
+	event.more = drain
+
+	function event.init(id, address, port)
+		if id == listener and bound then
+			bound.address, bound.port = address, port
+			skynet.wakeup(bound.thread)
+		end
+	end
+
+	function event.open(fd, address)
+		alive = alive + 1
+		if alive >= max_client then
+			driver.shutdown(fd)
+			return
+		end
+		if nodelay then
+			driver.nodelay(fd)
+		end
+		state[fd] = WAITING
+		handler.connect(fd, address)
+	end
+
+	function event.close(fd)
+		if fd == listener then
+			return
+		end
+		alive = alive - 1
+		if state[fd] then
+			state[fd] = HALF_CLOSED
+		end
+		if handler.disconnect then
+			handler.disconnect(fd)
+		end
+	end
+
+	event["error"] = function(fd, text)
+		if fd ~= listener then
+			driver.shutdown(fd)
+			if handler.error then
+				handler.error(fd, text)
+			end
+		elseif bound then
+			bound.failure = text
+			skynet.wakeup(bound.thread)
+		else
+			skynet.error("gateserver accept error: " .. text)
+		end
+	end
+
+	function event.warning(fd, kbytes)
+		if handler.warning then
+			handler.warning(fd, kbytes)
+		end
+	end
+
+	return event
+end
+
+-- ---------------------------------------------------------------- start
+
+function M.start(handler)
+	assert(handler.message)
+	assert(handler.connect)
+	local command, event = new_commands(handler), new_events(handler)
+
+	skynet.register_protocol {
+		name = "socket",
+		id = skynet.PTYPE_SOCKET,
+		unpack = function(msg, size)
+			return netpack.filter(frames, msg, size)
+		end,
+		dispatch = function(_, _, queue, kind, ...)
+			frames = queue
+			if kind then
+				event[kind](...)
+			end
+		end,
+	}
+
+	local function install()
+		skynet.dispatch("lua", function(_, source, name, ...)
+			local f = command[name]
+			if f then
+				skynet.retpack(f(source, ...))
+			else
+				skynet.retpack(handler.command(name, source, ...))
+			end
+		end)
+	end
+
+	if handler.embed then
+		install()
+	else
+		skynet.start(install)
+	end
+end
+
+return M

@@ -1,0 +1,180 @@
+//! `skynet_mq.h`: mailboxes and the run queue as C code sees them (core.md §1.9, §6.10).
+//!
+//! A `struct message_queue *` is the address of a [`Mailbox`] in its `Arc`. A queue that comes out of the
+//! run queue (or is returned by a dispatch) is *lent*: its reference goes with the pointer, and comes back
+//! when the pointer is given to a dispatch, to `skynet_globalmq_push` or to `skynet_mq_release`. A queue
+//! from `skynet_mq_create` belongs to its creator until `skynet_mq_release` frees it.
+
+use super::skynet_server::SkynetMessage;
+use crate::core::mailbox::Mailbox;
+use crate::core::message::Message;
+use crate::core::node::NODE;
+use crate::sync::Arc;
+use std::ffi::{c_int, c_void};
+
+/// `struct message_queue`
+#[repr(C)]
+pub struct MessageQueue {
+    _opaque: [u8; 0],
+}
+
+/// `message_drop`: what becomes of a message of a queue that is freed.
+pub type MessageDrop = unsafe extern "C" fn(*mut SkynetMessage, *mut c_void);
+
+/// Lends a reference to C code.
+pub(super) fn lend(mailbox: Option<Arc<Mailbox>>) -> *mut MessageQueue {
+    mailbox.map_or(std::ptr::null_mut(), |mailbox| {
+        mailbox.lend();
+        Arc::into_raw(mailbox).cast_mut().cast()
+    })
+}
+
+/// The reference behind a pointer: the lent one, or one more.
+///
+/// # Safety
+/// `q` is NULL or a live queue.
+pub(super) unsafe fn take_back(q: *mut MessageQueue) -> Option<Arc<Mailbox>> {
+    let q = q.cast::<Mailbox>();
+    // SAFETY: a queue pointer is the content of an Arc.
+    unsafe {
+        if !q.as_ref()?.take_back() {
+            Arc::increment_strong_count(q);
+        }
+        Some(Arc::from_raw(q))
+    }
+}
+
+/// # Safety
+/// `q` is a live queue.
+unsafe fn mailbox<'a>(q: *mut MessageQueue) -> &'a Mailbox {
+    // SAFETY: a queue pointer is the content of an Arc.
+    unsafe { &*q.cast::<Mailbox>() }
+}
+
+fn to_c(message: Message) -> SkynetMessage {
+    let (source, session, sz) = (message.source, message.session, message.raw_sz());
+    SkynetMessage {
+        source,
+        session,
+        data: message.data.into_raw(),
+        sz,
+    }
+}
+
+/// Puts a queue at the tail of the run queue.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn skynet_globalmq_push(queue: *mut MessageQueue) {
+    // SAFETY: the caller's pointer is what the header says.
+    if let Some(mailbox) = unsafe { take_back(queue) } {
+        NODE.run_queue.push(mailbox);
+    }
+}
+
+/// Takes the queue at the head of the run queue, or NULL.
+#[unsafe(no_mangle)]
+pub extern "C" fn skynet_globalmq_pop() -> *mut MessageQueue {
+    lend(NODE.run_queue.pop())
+}
+
+/// A new empty queue that counts as scheduled.
+#[unsafe(no_mangle)]
+pub extern "C" fn skynet_mq_create(handle: u32) -> *mut MessageQueue {
+    Arc::into_raw(Arc::new(Mailbox::new(handle)))
+        .cast_mut()
+        .cast()
+}
+
+/// Marks a queue for destruction and schedules it when it is idle.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn skynet_mq_mark_release(q: *mut MessageQueue) {
+    // SAFETY: the caller's pointer is what the header says; the run queue takes a reference of its own.
+    unsafe {
+        if mailbox(q).doom() {
+            Arc::increment_strong_count(q.cast::<Mailbox>());
+            NODE.run_queue.push(Arc::from_raw(q.cast::<Mailbox>()));
+        }
+    }
+}
+
+/// Frees a marked queue, its messages through `drop_func`; puts an unmarked one back into the run queue.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn skynet_mq_release(
+    q: *mut MessageQueue,
+    drop_func: Option<MessageDrop>,
+    ud: *mut c_void,
+) {
+    // SAFETY: the caller's pointers are what the header says. Of a marked queue both the lent and the
+    // creator's reference end here.
+    unsafe {
+        let Some(queue) = take_back(q) else { return };
+        if !queue.is_doomed() {
+            NODE.run_queue.push(queue);
+            return;
+        }
+        while let Some(message) = queue.pop() {
+            if let Some(drop_func) = drop_func {
+                drop_func(&mut to_c(message), ud);
+            }
+        }
+        Arc::decrement_strong_count(q.cast::<Mailbox>());
+    }
+}
+
+/// The handle the queue was made for.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn skynet_mq_handle(q: *mut MessageQueue) -> u32 {
+    // SAFETY: the caller's pointer is what the header says.
+    unsafe { mailbox(q) }.handle()
+}
+
+/// Takes the oldest message: 0, or 1 when there is none and the queue is idle now. The data becomes the
+/// caller's.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn skynet_mq_pop(q: *mut MessageQueue, message: *mut SkynetMessage) -> c_int {
+    // SAFETY: the caller's pointers are what the header says.
+    unsafe {
+        match mailbox(q).pop() {
+            Some(taken) => {
+                message.write(to_c(taken));
+                0
+            }
+            None => 1,
+        }
+    }
+}
+
+/// Queues a copy of the descriptor; the data becomes the queue's. Schedules an idle queue.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn skynet_mq_push(q: *mut MessageQueue, message: *mut SkynetMessage) {
+    // SAFETY: the caller's pointers are what the header says; the run queue takes a reference of its own.
+    unsafe {
+        let SkynetMessage {
+            source,
+            session,
+            data,
+            sz,
+        } = message.read();
+        if mailbox(q).push(Message::from_raw(source, session, data, sz)) {
+            Arc::increment_strong_count(q.cast::<Mailbox>());
+            NODE.run_queue.push(Arc::from_raw(q.cast::<Mailbox>()));
+        }
+    }
+}
+
+/// Messages that wait.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn skynet_mq_length(q: *mut MessageQueue) -> c_int {
+    // SAFETY: the caller's pointer is what the header says.
+    unsafe { mailbox(q) }.len() as c_int
+}
+
+/// The length recorded when the queue was found overloaded, or 0; reading clears it.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn skynet_mq_overload(q: *mut MessageQueue) -> c_int {
+    // SAFETY: the caller's pointer is what the header says.
+    unsafe { mailbox(q) }.take_overload() as c_int
+}
+
+/// Prepares the run queue; there is nothing to prepare.
+#[unsafe(no_mangle)]
+pub extern "C" fn skynet_mq_init() {}

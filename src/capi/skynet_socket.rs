@@ -1,0 +1,593 @@
+//! `skynet_socket.h`, `socket_info.h` and `socket_buffer.h` (core.md §1.3–§1.5, §1.20.4).
+//!
+//! Before `skynet_socket_init` every function here finds no engine: it does nothing and answers like
+//! one that does not know the id.
+
+use super::skynet_server::{SkynetContext, context_handle};
+use crate::net;
+use crate::net::deliver;
+use crate::net::event::{Owner, SocketId};
+use crate::net::info::{Snapshot, Type};
+use crate::net::output::Priority;
+use crate::net::server::SocketServer;
+use crate::net::{Served, udp};
+use crate::sys::block::Block;
+use crate::sys::buffer::{ObjectInterface, Outgoing, SendBytes};
+use crate::sys::socket::Descriptor;
+use std::ffi::{CStr, c_char, c_int, c_void};
+use std::mem::offset_of;
+use std::ptr;
+use std::slice;
+
+pub const SKYNET_SOCKET_TYPE_DATA: c_int = deliver::TYPE_DATA;
+pub const SKYNET_SOCKET_TYPE_CONNECT: c_int = deliver::TYPE_CONNECT;
+pub const SKYNET_SOCKET_TYPE_CLOSE: c_int = deliver::TYPE_CLOSE;
+pub const SKYNET_SOCKET_TYPE_ACCEPT: c_int = deliver::TYPE_ACCEPT;
+pub const SKYNET_SOCKET_TYPE_ERROR: c_int = deliver::TYPE_ERROR;
+pub const SKYNET_SOCKET_TYPE_UDP: c_int = deliver::TYPE_UDP;
+pub const SKYNET_SOCKET_TYPE_WARNING: c_int = deliver::TYPE_WARNING;
+
+/// `struct skynet_socket_message`: the head of every socket event.
+#[repr(C)]
+pub struct SkynetSocketMessage {
+    pub r#type: c_int,
+    pub id: c_int,
+    pub ud: c_int,
+    pub buffer: *mut c_char,
+}
+
+const _: () = assert!(size_of::<SkynetSocketMessage>() == deliver::HEAD);
+const _: () = assert!(offset_of!(SkynetSocketMessage, id) == 4);
+const _: () = assert!(offset_of!(SkynetSocketMessage, ud) == 8);
+const _: () = assert!(offset_of!(SkynetSocketMessage, buffer) == 16);
+
+pub const SOCKET_BUFFER_MEMORY: c_int = 0;
+pub const SOCKET_BUFFER_OBJECT: c_int = 1;
+pub const SOCKET_BUFFER_RAWPOINTER: c_int = 2;
+
+/// `struct socket_sendbuffer`: what to send, where, and whose it is.
+#[repr(C)]
+pub struct SocketSendbuffer {
+    pub id: c_int,
+    pub r#type: c_int,
+    pub buffer: *const c_void,
+    pub sz: usize,
+}
+
+const _: () = assert!(size_of::<SocketSendbuffer>() == 24);
+const _: () = assert!(offset_of!(SocketSendbuffer, buffer) == 8);
+
+pub const SOCKET_INFO_UNKNOWN: c_int = 0;
+pub const SOCKET_INFO_LISTEN: c_int = 1;
+pub const SOCKET_INFO_TCP: c_int = 2;
+pub const SOCKET_INFO_UDP: c_int = 3;
+pub const SOCKET_INFO_BIND: c_int = 4;
+pub const SOCKET_INFO_CLOSING: c_int = 5;
+
+/// `struct socket_info`: one socket in a list of snapshots.
+#[repr(C)]
+pub struct SocketInfo {
+    pub id: c_int,
+    pub r#type: c_int,
+    pub opaque: u64,
+    pub read: u64,
+    pub write: u64,
+    pub rtime: u64,
+    pub wtime: u64,
+    pub wbuffer: i64,
+    pub reading: u8,
+    pub writing: u8,
+    pub name: [c_char; 128],
+    pub next: *mut SocketInfo,
+}
+
+const _: () = assert!(size_of::<SocketInfo>() == 200);
+const _: () = assert!(offset_of!(SocketInfo, wbuffer) == 48);
+const _: () = assert!(offset_of!(SocketInfo, name) == 58);
+const _: () = assert!(offset_of!(SocketInfo, next) == 192);
+
+/// A C string, or nothing for NULL.
+///
+/// # Safety
+/// `text` is NULL or a C string that outlives the result.
+pub(super) unsafe fn text<'a>(text: *const c_char) -> Option<&'a CStr> {
+    // SAFETY: not NULL, so a C string by the caller's promise.
+    (!text.is_null()).then(|| unsafe { CStr::from_ptr(text) })
+}
+
+/// The id as C sees it: −1 for none.
+pub(super) fn id_or_minus_one(id: Option<SocketId>) -> c_int {
+    id.map_or(-1, |id| id.0)
+}
+
+/// The id and the bytes in a descriptor; nothing for NULL, an unknown type, or an object without an
+/// interface.
+///
+/// # Safety
+/// `buffer` is NULL or points to a descriptor that was filled as core.md §8.9(2) says; the result does
+/// not outlive its bytes.
+pub(super) unsafe fn outgoing<'a>(
+    buffer: *const SocketSendbuffer,
+    objects: Option<ObjectInterface>,
+) -> Option<(SocketId, Outgoing<'a>)> {
+    // SAFETY: NULL or valid by the caller's promise.
+    let buffer = unsafe { buffer.as_ref() }?;
+    let data = match buffer.r#type {
+        SOCKET_BUFFER_MEMORY => {
+            // SAFETY: memory comes from malloc, is `sz` bytes long, and is ours from now on.
+            Outgoing::Owned(unsafe {
+                SendBytes::from_block(Block::from_raw(buffer.buffer.cast_mut()), buffer.sz)
+            })
+        }
+        SOCKET_BUFFER_OBJECT => {
+            // SAFETY: an object is one that the installed interface understands.
+            Outgoing::Owned(unsafe { SendBytes::from_object(buffer.buffer.cast_mut(), &objects?) })
+        }
+        SOCKET_BUFFER_RAWPOINTER if buffer.buffer.is_null() => Outgoing::Borrowed(&[]),
+        SOCKET_BUFFER_RAWPOINTER => {
+            // SAFETY: readable for `sz` bytes during the call by contract.
+            Outgoing::Borrowed(unsafe { slice::from_raw_parts(buffer.buffer.cast(), buffer.sz) })
+        }
+        _ => return None,
+    };
+    Some((SocketId(buffer.id), data))
+}
+
+/// An encoded UDP address behind a pointer; nothing for NULL and for unknown tags.
+///
+/// # Safety
+/// `address` is NULL or points to as many bytes as its tag announces.
+pub(super) unsafe fn udp_address<'a>(address: *const u8) -> Option<&'a [u8]> {
+    if address.is_null() {
+        return None;
+    }
+    // SAFETY: there is a tag by the caller's promise, and it says how much follows.
+    unsafe { Some(slice::from_raw_parts(address, udp::encoded_len(*address)?)) }
+}
+
+/// Sends what a descriptor says on `engine`: 0, or −1 when it was refused.
+///
+/// # Safety
+/// As [`outgoing`].
+pub(super) unsafe fn send(
+    engine: &SocketServer,
+    buffer: *const SocketSendbuffer,
+    priority: Priority,
+) -> c_int {
+    // SAFETY: passed on to the caller.
+    let sent = unsafe { outgoing(buffer, engine.objects()) }
+        .is_some_and(|(id, data)| engine.send(id, data, priority).is_ok());
+    if sent { 0 } else { -1 }
+}
+
+/// As [`send`], one datagram to an encoded address.
+///
+/// # Safety
+/// As [`outgoing`] and [`udp_address`].
+pub(super) unsafe fn udp_send(
+    engine: &SocketServer,
+    address: *const u8,
+    buffer: *const SocketSendbuffer,
+) -> c_int {
+    // SAFETY: passed on to the caller. Owned bytes are taken in any case, so they come first.
+    let parts = unsafe { outgoing(buffer, engine.objects()).zip(udp_address(address)) };
+    let sent = parts.is_some_and(|((id, data), to)| engine.udp_send(id, to, data).is_ok());
+    if sent { 0 } else { -1 }
+}
+
+/// The number of the owner that a context stands for; 0 for NULL.
+///
+/// # Safety
+/// `ctx` is NULL or a live context.
+unsafe fn owner(ctx: *const SkynetContext) -> Owner {
+    // SAFETY: not NULL, so live by the caller's promise.
+    if ctx.is_null() { 0 } else { unsafe { context_handle(ctx) as Owner } }
+}
+
+/// Calls `f` with the node's engine; −1 without one.
+fn with_engine(f: impl FnOnce(&SocketServer) -> c_int) -> c_int {
+    net::engine().map_or(-1, f)
+}
+
+/// Sends on a TCP id, or one datagram to the default destination of a UDP id: 0, or −1 for NULL, an
+/// unknown id, one that is being closed, an unknown buffer type, or an OBJECT (no interface can be
+/// installed for the node's engine). MEMORY is the engine's in any case. `ctx` is not used.
+///
+/// # Safety
+/// `buffer` is NULL or filled as core.md §8.9(2) says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn skynet_socket_sendbuffer(
+    ctx: *mut SkynetContext,
+    buffer: *mut SocketSendbuffer,
+) -> c_int {
+    let _ = ctx;
+    // SAFETY: passed on to the caller.
+    unsafe { send_on_node(buffer, Priority::High) }
+}
+
+/// As `skynet_socket_sendbuffer`, behind everything that is not low priority; data for an id that is
+/// being closed is dropped with result 0.
+///
+/// # Safety
+/// As `skynet_socket_sendbuffer`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn skynet_socket_sendbuffer_lowpriority(
+    ctx: *mut SkynetContext,
+    buffer: *mut SocketSendbuffer,
+) -> c_int {
+    let _ = ctx;
+    // SAFETY: passed on to the caller.
+    unsafe { send_on_node(buffer, Priority::Low) }
+}
+
+/// # Safety
+/// As [`outgoing`].
+unsafe fn send_on_node(buffer: *const SocketSendbuffer, priority: Priority) -> c_int {
+    match net::engine() {
+        // SAFETY: passed on to the caller.
+        Some(engine) => unsafe { send(engine, buffer, priority) },
+        None => {
+            // SAFETY: as above. Memory is taken over and freed even so.
+            drop(unsafe { outgoing(buffer, None) });
+            -1
+        }
+    }
+}
+
+/// Listens on the first address of `host` (NULL or "": 0.0.0.0): the id, or −1. `ctx` NULL counts as
+/// handle 0.
+///
+/// # Safety
+/// `ctx` is NULL or live, `host` NULL or a C string.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn skynet_socket_listen(
+    ctx: *mut SkynetContext,
+    host: *const c_char,
+    port: c_int,
+    backlog: c_int,
+) -> c_int {
+    // SAFETY: passed on to the caller.
+    let (owner, host) = unsafe { (owner(ctx), text(host)) };
+    with_engine(|engine| id_or_minus_one(engine.listen(owner, host, port, backlog)))
+}
+
+/// Connects to `host`: the id at once and the result as an event, or −1 for NULL, a name of more than
+/// 231 bytes (logged) and a full table.
+///
+/// # Safety
+/// As `skynet_socket_listen`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn skynet_socket_connect(
+    ctx: *mut SkynetContext,
+    host: *const c_char,
+    port: c_int,
+) -> c_int {
+    // SAFETY: passed on to the caller.
+    let (owner, host) = unsafe { (owner(ctx), text(host)) };
+    with_engine(|engine| {
+        id_or_minus_one(host.and_then(|host| engine.connect(owner, host, port)))
+    })
+}
+
+/// Adopts a descriptor: the id, or −1 when the table is full. A bad descriptor gives an id and an ERROR.
+///
+/// # Safety
+/// `ctx` is NULL or live; `fd` stays open and is not used by others until the id is closed.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn skynet_socket_bind(ctx: *mut SkynetContext, fd: c_int) -> c_int {
+    // SAFETY: passed on to the caller.
+    let (owner, fd) = unsafe { (owner(ctx), Descriptor::adopt(fd)) };
+    with_engine(|engine| id_or_minus_one(engine.bind(owner, fd)))
+}
+
+/// Closes a socket once its output is out. Nothing happens for an unknown id.
+///
+/// # Safety
+/// None: `ctx` is not used.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn skynet_socket_close(ctx: *mut SkynetContext, id: c_int) {
+    let _ = ctx;
+    if let Some(engine) = net::engine() {
+        engine.close(SocketId(id));
+    }
+}
+
+/// Closes a socket at once. Nothing happens for an unknown id.
+///
+/// # Safety
+/// None: `ctx` is not used.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn skynet_socket_shutdown(ctx: *mut SkynetContext, id: c_int) {
+    let _ = ctx;
+    if let Some(engine) = net::engine() {
+        engine.shutdown(SocketId(id));
+    }
+}
+
+/// Starts or resumes a socket; an unknown id gives the caller an ERROR.
+///
+/// # Safety
+/// `ctx` is NULL or live.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn skynet_socket_start(ctx: *mut SkynetContext, id: c_int) {
+    // SAFETY: passed on to the caller.
+    let caller = unsafe { owner(ctx) };
+    if let Some(engine) = net::engine() {
+        engine.start(caller, SocketId(id));
+    }
+}
+
+/// Stops reading or accepting. Nothing happens for an unknown id.
+///
+/// # Safety
+/// None: `ctx` is not used.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn skynet_socket_pause(ctx: *mut SkynetContext, id: c_int) {
+    let _ = ctx;
+    if let Some(engine) = net::engine() {
+        engine.pause(SocketId(id));
+    }
+}
+
+/// Switches Nagle's algorithm off. Nothing happens for an unknown id.
+///
+/// # Safety
+/// None: `ctx` is not used.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn skynet_socket_nodelay(ctx: *mut SkynetContext, id: c_int) {
+    let _ = ctx;
+    if let Some(engine) = net::engine() {
+        engine.no_delay(SocketId(id));
+    }
+}
+
+/// A UDP socket, bound if `addr` is not NULL or `port` is not 0: the id, or −1.
+///
+/// # Safety
+/// As `skynet_socket_listen`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn skynet_socket_udp(
+    ctx: *mut SkynetContext,
+    addr: *const c_char,
+    port: c_int,
+) -> c_int {
+    // SAFETY: passed on to the caller.
+    let (owner, host) = unsafe { (owner(ctx), text(addr)) };
+    with_engine(|engine| id_or_minus_one(engine.udp(owner, host, port)))
+}
+
+/// Sets the default destination of a UDP id: 0, or −1 for NULL, an id that is none of UDP's, or a name
+/// without address.
+///
+/// # Safety
+/// As `skynet_socket_listen`; `ctx` is not used.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn skynet_socket_udp_connect(
+    ctx: *mut SkynetContext,
+    id: c_int,
+    addr: *const c_char,
+    port: c_int,
+) -> c_int {
+    let _ = ctx;
+    // SAFETY: passed on to the caller.
+    let host = unsafe { text(addr) };
+    with_engine(|engine| udp_connect(engine, id, host, port))
+}
+
+pub(super) fn udp_connect(
+    engine: &SocketServer,
+    id: c_int,
+    host: Option<&CStr>,
+    port: c_int,
+) -> c_int {
+    match host.map(|host| engine.udp_connect(SocketId(id), host, port)) {
+        Some(Ok(())) => 0,
+        _ => -1,
+    }
+}
+
+/// A UDP socket with a default destination: the id, or −1 (NULL included).
+///
+/// # Safety
+/// As `skynet_socket_listen`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn skynet_socket_udp_dial(
+    ctx: *mut SkynetContext,
+    addr: *const c_char,
+    port: c_int,
+) -> c_int {
+    // SAFETY: passed on to the caller.
+    let (owner, host) = unsafe { (owner(ctx), text(addr)) };
+    with_engine(|engine| {
+        id_or_minus_one(host.and_then(|host| engine.udp_dial(owner, host, port)))
+    })
+}
+
+/// A UDP socket bound to a port: the id, or −1 (port 0 included).
+///
+/// # Safety
+/// As `skynet_socket_listen`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn skynet_socket_udp_listen(
+    ctx: *mut SkynetContext,
+    addr: *const c_char,
+    port: c_int,
+) -> c_int {
+    // SAFETY: passed on to the caller.
+    let (owner, host) = unsafe { (owner(ctx), text(addr)) };
+    with_engine(|engine| id_or_minus_one(engine.udp_listen(owner, host, port)))
+}
+
+/// Sends one datagram to an encoded address: 0, or −1 for NULL, an unknown id or tag, or the wrong
+/// family. `ctx` is not used.
+///
+/// # Safety
+/// As `skynet_socket_sendbuffer`; `address` is NULL or as long as its tag announces.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn skynet_socket_udp_sendbuffer(
+    ctx: *mut SkynetContext,
+    address: *const c_char,
+    buffer: *mut SocketSendbuffer,
+) -> c_int {
+    let _ = ctx;
+    match net::engine() {
+        // SAFETY: passed on to the caller.
+        Some(engine) => unsafe { udp_send(engine, address.cast(), buffer) },
+        None => {
+            // SAFETY: as above. Memory is taken over and freed even so.
+            drop(unsafe { outgoing(buffer, None) });
+            -1
+        }
+    }
+}
+
+/// The encoded sender of a UDP event and, in `addrsz`, its length; NULL for other events, an unknown
+/// tag, and NULL.
+///
+/// # Safety
+/// `message` is NULL or a socket event whose buffer is intact; `addrsz` is NULL or writable.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn skynet_socket_udp_address(
+    message: *mut SkynetSocketMessage,
+    addrsz: *mut c_int,
+) -> *const c_char {
+    // SAFETY: NULL or an event by the caller's promise.
+    let udp_event = unsafe { message.as_ref() }.filter(|event| {
+        event.r#type == SKYNET_SOCKET_TYPE_UDP && !event.buffer.is_null() && event.ud >= 0
+    });
+    // SAFETY: a UDP event's buffer holds `ud` bytes and the address behind them.
+    unsafe { address_behind(udp_event.map(|event| (event.buffer, event.ud)), addrsz) }
+}
+
+/// The encoded address behind the payload of a UDP event.
+///
+/// # Safety
+/// `payload` is the buffer of a UDP event and the length of its payload; `addrsz` is NULL or writable.
+pub(super) unsafe fn address_behind(
+    payload: Option<(*mut c_char, c_int)>,
+    addrsz: *mut c_int,
+) -> *const c_char {
+    // SAFETY: the address begins behind the payload by the caller's promise.
+    let address = payload.and_then(|(buffer, len)| unsafe {
+        udp_address(buffer.add(len as usize).cast::<u8>())
+    });
+    let Some(address) = address else { return ptr::null() };
+    if !addrsz.is_null() {
+        // SAFETY: writable by the caller's promise.
+        unsafe { addrsz.write(address.len() as c_int) };
+    }
+    address.as_ptr().cast()
+}
+
+/// Snapshots of all sockets, highest slot first, for `socket_info_release`; NULL if there are none.
+#[unsafe(no_mangle)]
+pub extern "C" fn skynet_socket_info() -> *mut SocketInfo {
+    net::engine().map_or(ptr::null_mut(), |engine| info_list(engine.info()))
+}
+
+/// Turns snapshots into a C list, the last one first.
+pub(super) fn info_list(list: Vec<Snapshot>) -> *mut SocketInfo {
+    list.into_iter().fold(ptr::null_mut(), |next, socket| {
+        let mut node = empty_info(next);
+        node.id = socket.id.0;
+        node.r#type = match socket.kind {
+            Type::Listen => SOCKET_INFO_LISTEN,
+            Type::Tcp => SOCKET_INFO_TCP,
+            Type::Udp => SOCKET_INFO_UDP,
+            Type::Bind => SOCKET_INFO_BIND,
+            Type::Closing => SOCKET_INFO_CLOSING,
+        };
+        node.opaque = socket.owner as u64;
+        node.read = socket.stat.read;
+        node.write = socket.stat.write;
+        node.rtime = socket.stat.read_time;
+        node.wtime = socket.stat.write_time;
+        node.wbuffer = socket.pending as i64;
+        node.reading = socket.reading.into();
+        node.writing = socket.writing.into();
+        let room = node.name.len() - 1;
+        for (to, from) in node.name.iter_mut().zip(socket.name.bytes().take(room)) {
+            *to = from as c_char;
+        }
+        Block::of_value(node).into_raw().cast()
+    })
+}
+
+fn empty_info(next: *mut SocketInfo) -> SocketInfo {
+    SocketInfo {
+        id: 0,
+        r#type: SOCKET_INFO_UNKNOWN,
+        opaque: 0,
+        read: 0,
+        write: 0,
+        rtime: 0,
+        wtime: 0,
+        wbuffer: 0,
+        reading: 0,
+        writing: 0,
+        name: [0; 128],
+        next,
+    }
+}
+
+/// A new zeroed node in front of `last`, which may be NULL.
+///
+/// # Safety
+/// `last` is NULL or a list that is not used by itself any more.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn socket_info_create(last: *mut SocketInfo) -> *mut SocketInfo {
+    Block::of_value(empty_info(last)).into_raw().cast()
+}
+
+/// Frees a whole list. NULL is an empty list.
+///
+/// # Safety
+/// `si` is NULL or a list from `skynet_socket_info` or `socket_info_create`, not used afterwards.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn socket_info_release(si: *mut SocketInfo) {
+    let mut node = si;
+    while !node.is_null() {
+        // SAFETY: a node of a list that is ours now: malloc'ed, and freed here only.
+        unsafe {
+            let next = (*node).next;
+            drop(Block::from_raw(node.cast()));
+            node = next;
+        }
+    }
+}
+
+/// Makes the node's engine. Ends the process when the system refuses (the reason is logged).
+#[unsafe(no_mangle)]
+pub extern "C" fn skynet_socket_init() {
+    if let Err(error) = net::start() {
+        eprintln!("skynet_socket_init: {error}");
+        std::process::abort();
+    }
+}
+
+/// Tells whoever polls to stop. Nothing happens without an engine.
+#[unsafe(no_mangle)]
+pub extern "C" fn skynet_socket_exit() {
+    net::close();
+}
+
+/// Ends all sockets without events. Nothing happens without an engine.
+#[unsafe(no_mangle)]
+pub extern "C" fn skynet_socket_free() {
+    net::stop();
+}
+
+/// Waits for one event and delivers it: 0 when the engine was told to stop or does not exist, 1 after
+/// the last event of a batch, −1 when there may be more.
+#[unsafe(no_mangle)]
+pub extern "C" fn skynet_socket_poll() -> c_int {
+    match net::serve() {
+        Served::Stop => 0,
+        Served::Last => 1,
+        Served::More => -1,
+    }
+}
+
+/// Does nothing: the node's engine asks the node's clock itself.
+#[unsafe(no_mangle)]
+pub extern "C" fn skynet_socket_updatetime() {}

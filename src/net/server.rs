@@ -1,0 +1,388 @@
+//! The engine as its callers see it: make, use and end sockets from any thread.
+//!
+//! What a call does at once: check the id, resolve and bind (listen and UDP), write if nothing is
+//! queued, queue otherwise, note that start or close was asked for. Everything else is a command to
+//! the poller (`drive.rs`), which executes them in order. Two consequences that callers rely on:
+//! - what a thread sends after its start, connect or UDP destination counts, because the socket knows
+//!   of them at once; what it sends after its close does not;
+//! - what one thread sends on one socket stays in order, and each send goes out in one piece, because
+//!   writing and queueing happen under the socket's lock.
+
+use super::event::{Owner, SocketId};
+use super::output::Priority;
+use super::poller::{Command, Poller};
+use super::slots::{Locked, Slots};
+use super::socket::{Closing, Gate, Kind, Phase, Socket};
+use super::{resolver, udp};
+use crate::core::{API_HEAD, log};
+use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::{Arc, RwLock};
+use crate::sys::buffer::{ObjectInterface, Outgoing};
+use crate::sys::poll::SetupError;
+use crate::sys::resolve::{self, Transport};
+use crate::sys::socket::{self as sys, Descriptor};
+use std::ffi::CStr;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+
+/// The longest host name that connect takes.
+const MAX_HOST: usize = 231;
+
+/// The beginning of most log lines of the engine (core.md §8.13).
+pub const LOG_PREFIX: &str = if API_HEAD { "socket-server error: " } else { "socket-server: " };
+
+/// Where the times in the statistics come from.
+pub enum Clock {
+    /// Asked when needed.
+    Live(fn() -> u64),
+    /// Set from outside.
+    Manual(AtomicU64),
+}
+
+/// The id is not valid (any more), or the socket cannot take what was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refused;
+
+/// A socket engine. All methods may be called from any thread.
+pub struct SocketServer {
+    pub(super) slots: Slots,
+    pub(super) poller: Arc<Poller>,
+    pub(super) resolve: resolver::Resolve,
+    clock: Clock,
+    /// How user objects are read; none until installed.
+    objects: RwLock<Option<ObjectInterface>>,
+}
+
+impl SocketServer {
+    pub fn new(clock: Clock) -> io::Result<SocketServer> {
+        SocketServer::with_resolver(clock, resolve::lookup)
+    }
+
+    /// As [`SocketServer::new`], with another way to look names up.
+    pub fn with_resolver(clock: Clock, resolve: resolver::Resolve) -> io::Result<SocketServer> {
+        let poller = Poller::new().map_err(|error| {
+            let (what, error) = match error {
+                SetupError::Epoll(error) => ("create event pool failed.", error),
+                SetupError::Eventfd(error) => ("create socket pair failed.", error),
+                SetupError::Register(error) => ("can't add server fd to event pool.", error),
+            };
+            log(0, format_args!("{LOG_PREFIX}{what}"));
+            error
+        })?;
+        Ok(SocketServer {
+            slots: Slots::default(),
+            poller: Arc::new(poller),
+            resolve,
+            clock,
+            objects: RwLock::new(None),
+        })
+    }
+
+    pub(super) fn now(&self) -> u64 {
+        match &self.clock {
+            Clock::Live(now) => now(),
+            Clock::Manual(time) => time.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Sets a manual clock; a live one needs no setting.
+    pub fn set_time(&self, now: u64) {
+        if let Clock::Manual(time) = &self.clock {
+            time.store(now, Ordering::Relaxed);
+        }
+    }
+
+    /// Says how user objects are read from now on.
+    pub fn set_objects(&self, interface: ObjectInterface) {
+        *self.objects.write() = Some(interface);
+    }
+
+    /// How user objects are read.
+    pub fn objects(&self) -> Option<ObjectInterface> {
+        *self.objects.read()
+    }
+
+    /// Listens on the first address of `host` (none or empty: any IPv4 address).
+    pub fn listen(
+        &self,
+        owner: Owner,
+        host: Option<&CStr>,
+        port: i32,
+        backlog: i32,
+    ) -> Option<SocketId> {
+        let address = local_address(host, port, Transport::Tcp)?;
+        let fd = sys::listen(&address, backlog).ok()?;
+        let id = self.insert(owner, Kind::Tcp, Phase::Listen, Some(fd))?.id;
+        self.poller.post(Command::Listen(id));
+        Some(id)
+    }
+
+    /// Connects to `host`. The result comes as an event.
+    pub fn connect(&self, owner: Owner, host: &CStr, port: i32) -> Option<SocketId> {
+        if host.count_bytes() > MAX_HOST {
+            let colon = if API_HEAD { " error: " } else { " : " };
+            let host = host.to_string_lossy();
+            log(0, format_args!("socket-server{colon}Invalid addr {host}."));
+            return None;
+        }
+        let phase = Phase::Dialing(Vec::new().into_iter());
+        let id = self.insert(owner, Kind::Tcp, phase, None)?.id;
+        match resolve::numeric(host, port, Transport::Tcp) {
+            Some(address) => self.poller.post(Command::Dial(id, Ok(vec![address]))),
+            None => resolver::look_up(&self.poller, self.resolve, id, host, port),
+        }
+        Some(id)
+    }
+
+    /// Takes a descriptor of the caller's; none stands for a number that cannot be one.
+    pub fn bind(&self, owner: Owner, fd: Option<Descriptor>) -> Option<SocketId> {
+        let id = self.insert(owner, Kind::Bound, Phase::Binding, fd)?.id;
+        self.poller.post(Command::Bind(id));
+        Some(id)
+    }
+
+    /// Starts or resumes a socket and makes `caller` its owner.
+    pub fn start(&self, caller: Owner, id: SocketId) {
+        if let Some(mut socket) = self.slots.lock(id)
+            && let Phase::Accepted { started } = &mut socket.phase
+        {
+            *started = true;
+        }
+        self.poller.post(Command::Start { id, caller });
+    }
+
+    /// Stops reading or accepting.
+    pub fn pause(&self, id: SocketId) {
+        self.poller.post(Command::Pause(id));
+    }
+
+    /// Closes a socket once its output is out.
+    pub fn close(&self, id: SocketId) {
+        self.end(id, false);
+    }
+
+    /// Closes a socket now.
+    pub fn shutdown(&self, id: SocketId) {
+        self.end(id, true);
+    }
+
+    fn end(&self, id: SocketId, discard: bool) {
+        if let Some(mut socket) = self.slots.lock(id)
+            && socket.closing == Closing::No
+        {
+            socket.closing = Closing::Asked;
+        }
+        self.poller.post(Command::Close { id, discard });
+    }
+
+    /// Switches Nagle's algorithm off.
+    pub fn no_delay(&self, id: SocketId) {
+        if let Some(mut socket) = self.slots.lock(id) {
+            socket.no_delay = true;
+            if let Some(fd) = &socket.fd {
+                sys::no_delay(fd);
+            }
+        }
+    }
+
+    /// Sends stream data, or a datagram to the default destination.
+    pub fn send(&self, id: SocketId, data: Outgoing<'_>, priority: Priority) -> Result<(), Refused> {
+        let mut socket = self.slots.lock(id).ok_or(Refused)?;
+        match socket.gate(priority) {
+            Gate::Refuse => Err(Refused),
+            Gate::Discard => Ok(()),
+            Gate::Listener => {
+                drop(socket);
+                log(0, format_args!("{LOG_PREFIX}write to listen fd {id}."));
+                Ok(())
+            }
+            gate if socket.is_udp() => match socket.default_to {
+                Some(to) => self.send_datagram(socket, gate, data, to, priority),
+                None => {
+                    drop(socket);
+                    let error = if API_HEAD { "error: " } else { "" };
+                    log(0, format_args!("socket-server : set udp ({id}) {error}address first."));
+                    Err(Refused)
+                }
+            },
+            gate => {
+                let mut sent = 0;
+                if let (Gate::Write, Some(fd)) = (gate, &socket.fd) {
+                    // A failure here comes again, and is handled, when the poller writes the rest.
+                    sent = sys::send(fd, data.as_slice()).unwrap_or(0);
+                }
+                if sent > 0 {
+                    socket.count_write(sent, self.now());
+                }
+                if sent < data.as_slice().len() {
+                    socket.output.push(data, sent, priority);
+                    self.queued(&mut socket);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// After output was queued: have it written, and warn if there is much of it.
+    fn queued(&self, socket: &mut Socket) {
+        // Failing here means no memory in the kernel; the next send tries again.
+        let _ = self.poller.adapt(socket);
+        if let Some(kib) = socket.output.take_warning() {
+            self.poller.post(Command::Warn(socket.id, kib));
+        }
+    }
+
+    /// A UDP socket, bound if a host or a port is given.
+    pub fn udp(&self, owner: Owner, host: Option<&CStr>, port: i32) -> Option<SocketId> {
+        let fd = if host.is_some() || port != 0 {
+            sys::udp_bound(&local_address(host, port, Transport::Udp)?)
+        } else {
+            sys::udp_unbound(&any_address(0))
+        };
+        self.insert_udp(owner, fd.ok()?, None)
+    }
+
+    /// A UDP socket bound to a port of the caller's choice.
+    pub fn udp_listen(&self, owner: Owner, host: Option<&CStr>, port: i32) -> Option<SocketId> {
+        if port == 0 { None } else { self.udp(owner, host, port) }
+    }
+
+    /// A UDP socket with a default destination.
+    pub fn udp_dial(&self, owner: Owner, host: &CStr, port: i32) -> Option<SocketId> {
+        let to = remote_address(host, port)?;
+        self.insert_udp(owner, sys::udp_unbound(&to).ok()?, Some(to))
+    }
+
+    /// Sets the default destination of a UDP socket.
+    pub fn udp_connect(&self, id: SocketId, host: &CStr, port: i32) -> Result<(), Refused> {
+        // Looking the name up may take long: not under the lock, and not for a socket that is gone.
+        drop(self.slots.lock(id).filter(|socket| socket.is_udp()).ok_or(Refused)?);
+        let to = remote_address(host, port).ok_or(Refused)?;
+        let mut socket = self.slots.lock(id).ok_or(Refused)?;
+        if socket.kind == (Kind::Udp { v6: to.is_ipv6() }) {
+            socket.default_to = Some(to);
+        } else {
+            self.poller.post(Command::Mismatch(id));
+        }
+        Ok(())
+    }
+
+    /// Sends one datagram to an encoded address.
+    pub fn udp_send(
+        &self,
+        id: SocketId,
+        address: &[u8],
+        data: Outgoing<'_>,
+    ) -> Result<(), Refused> {
+        let socket = self.slots.lock(id).ok_or(Refused)?;
+        let to = udp::decode(address).ok_or(Refused)?;
+        if socket.kind != (Kind::Udp { v6: to.is_ipv6() }) {
+            return Err(Refused);
+        }
+        match socket.gate(Priority::High) {
+            Gate::Refuse => Err(Refused),
+            Gate::Discard | Gate::Listener => Ok(()),
+            gate => self.send_datagram(socket, gate, data, to, Priority::High),
+        }
+    }
+
+    fn send_datagram(
+        &self,
+        mut socket: Locked<'_>,
+        gate: Gate,
+        data: Outgoing<'_>,
+        to: SocketAddr,
+        priority: Priority,
+    ) -> Result<(), Refused> {
+        if let (Gate::Write, Some(fd)) = (gate, &socket.fd) {
+            let len = data.as_slice().len();
+            match sys::send_to(fd, data.as_slice(), &to) {
+                Ok(()) => {
+                    socket.count_write(len, self.now());
+                    return Ok(());
+                }
+                Err(error) if sys::is_transient(&error) => {}
+                Err(error) => {
+                    let id = socket.id;
+                    drop(socket);
+                    log_send_failure(id, &error);
+                    return Ok(());
+                }
+            }
+        }
+        socket.output.push_datagram(data, to, priority);
+        self.queued(&mut socket);
+        Ok(())
+    }
+
+    fn insert(
+        &self,
+        owner: Owner,
+        kind: Kind,
+        phase: Phase,
+        fd: Option<Descriptor>,
+    ) -> Option<Locked<'_>> {
+        self.slots.insert(|id| Socket::new(id, owner, kind, phase, fd))
+    }
+
+    fn insert_udp(&self, owner: Owner, fd: Descriptor, to: Option<SocketAddr>) -> Option<SocketId> {
+        let v6 = sys::local_address(&fd).is_some_and(|address| address.is_ipv6());
+        let mut socket = self.insert(owner, Kind::Udp { v6 }, Phase::Open, Some(fd))?;
+        socket.default_to = to;
+        if self.poller.watch(&mut socket).is_err() {
+            drop(socket.remove());
+            return None;
+        }
+        Some(socket.id)
+    }
+
+    /// Tells whoever polls to stop, after everything asked for before.
+    pub fn exit(&self) {
+        self.poller.post(Command::Exit);
+    }
+
+    /// Ends all sockets without events; whoever polls is told to stop first. Adopted descriptors stay
+    /// open.
+    pub fn clear(&self) {
+        self.exit();
+        let mut turn = self.poller.turn.lock();
+        while self.poller.next_command().is_some() {}
+        turn.exited = true;
+        turn.events.clear();
+        turn.resting.clear();
+        turn.rest_until = None;
+        for mut socket in self.slots.take_all() {
+            self.poller.unwatch(&mut socket);
+        }
+    }
+
+    /// Makes a cleared engine as good as new.
+    pub fn reopen(&self) {
+        let mut turn = self.poller.turn.lock();
+        while self.poller.next_command().is_some() {}
+        turn.exited = false;
+    }
+}
+
+/// The log line for a datagram that could not be sent.
+pub(super) fn log_send_failure(id: SocketId, error: &io::Error) {
+    let text = sys::error_text(error);
+    log(0, format_args!("socket-server : udp ({id}) sendto error {text}."));
+}
+
+fn any_address(port: u16) -> SocketAddr {
+    (Ipv4Addr::UNSPECIFIED, port).into()
+}
+
+/// The address to bind: the first one of `host`.
+fn local_address(host: Option<&CStr>, port: i32, transport: Transport) -> Option<SocketAddr> {
+    let host = host.filter(|host| !host.is_empty()).unwrap_or(c"0.0.0.0");
+    resolve::numeric(host, port, transport)
+        .or_else(|| resolve::lookup(host, port, transport).ok()?.first().copied())
+}
+
+/// The address to send datagrams to: the first one of `host`.
+fn remote_address(host: &CStr, port: i32) -> Option<SocketAddr> {
+    resolve::numeric(host, port, Transport::Udp)
+        .or_else(|| resolve::lookup(host, port, Transport::Udp).ok()?.first().copied())
+}

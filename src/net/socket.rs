@@ -1,0 +1,272 @@
+//! One socket: its state and the rules that follow from the state alone.
+//!
+//! A socket lives in a slot and is only touched under the slot's lock. Who may do what:
+//! 1. Any thread creates it, sends on it (directly to the descriptor when nothing is queued), notes
+//!    that start or close was asked for, and adapts what the descriptor is watched for.
+//! 2. Only a poller reads, accepts, connects, changes the phase, reports events and ends it.
+//!
+//! The life of a stream socket:
+//! - *dialing* (connect) → *open*; *binding* (adopted descriptor) → *open*
+//! - *listen* → start → *listening*
+//! - *accepted* → start → *open*
+//! - *open* may become, in any combination, half-closed (its CLOSE was reported, nothing is read any
+//!   more) and write-broken (nothing is sent any more); both together end it.
+//! - close: at once when nothing is queued; otherwise half-closed, and the end comes with the last
+//!   byte. shutdown: at once.
+
+use super::event::{Owner, SocketId};
+use super::output::{Output, Priority};
+use crate::sys::poll::Interest;
+use crate::sys::socket::Descriptor;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::vec;
+
+/// The smallest read.
+pub const MIN_READ: usize = 64;
+/// The largest read.
+const MAX_READ: usize = 16 << 20;
+
+/// What kind of descriptor it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Tcp,
+    /// UDP; true for IPv6.
+    Udp { v6: bool },
+    /// Adopted from the caller: a pipe, a terminal, a socket.
+    Bound,
+}
+
+/// How far it has come.
+#[derive(Debug)]
+pub enum Phase {
+    /// Outgoing, not connected yet: the addresses that were not tried. No descriptor while the name is
+    /// looked up.
+    Dialing(vec::IntoIter<SocketAddr>),
+    /// Adopted, not yet seen by a poller.
+    Binding,
+    /// Listens, but was never started.
+    Listen,
+    /// Listens and accepts, unless paused.
+    Listening,
+    /// Came in, and is not read before it is started. `started`: start was asked for, so what is
+    /// sent from then on counts.
+    Accepted { started: bool },
+    /// In use.
+    Open,
+}
+
+/// Whether the owner wants it closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Closing {
+    No,
+    /// Asked for; the poller has not got to it yet.
+    Asked,
+    /// CLOSE was reported, and the queued output is still going out.
+    Flushing,
+}
+
+/// What to do with data that is to be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gate {
+    /// Tell the sender that it is too late.
+    Refuse,
+    /// Drop it silently.
+    Discard,
+    /// A listening socket: drop it and say so.
+    Listener,
+    /// Write now if nothing is queued, queue otherwise.
+    Write,
+    /// Queue it.
+    Queue,
+}
+
+/// Counters for `skynet_socket_info`.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Stat {
+    pub read: u64,
+    pub write: u64,
+    pub read_time: u64,
+    pub write_time: u64,
+}
+
+/// One socket.
+#[derive(Debug)]
+pub struct Socket {
+    pub id: SocketId,
+    pub owner: Owner,
+    pub kind: Kind,
+    pub phase: Phase,
+    /// Shared with the poller while it reads, so that it needs no lock for that.
+    pub fd: Option<Arc<Descriptor>>,
+    /// What the descriptor is watched for; `None` while it is not watched at all.
+    pub watched: Option<Interest>,
+    /// False after pause.
+    pub wants_input: bool,
+    /// CLOSE was reported; nothing is read any more.
+    pub half_closed: bool,
+    pub closing: Closing,
+    /// The writing direction failed; nothing is sent any more.
+    pub write_broken: bool,
+    /// ERROR was reported; it is not repeated.
+    pub error_reported: bool,
+    /// A listener that could not accept and tries again in a moment.
+    pub resting: bool,
+    /// Nagle's algorithm is to be off, also for the descriptor that a dialing socket gets later.
+    pub no_delay: bool,
+    pub output: Output,
+    /// Size of the next read.
+    pub read_size: usize,
+    /// Where datagrams without an address go.
+    pub default_to: Option<SocketAddr>,
+    pub stat: Stat,
+}
+
+impl Socket {
+    pub fn new(
+        id: SocketId,
+        owner: Owner,
+        kind: Kind,
+        phase: Phase,
+        fd: Option<Descriptor>,
+    ) -> Socket {
+        Socket {
+            id,
+            owner,
+            kind,
+            phase,
+            fd: fd.map(Arc::new),
+            watched: None,
+            wants_input: true,
+            half_closed: false,
+            closing: Closing::No,
+            write_broken: false,
+            error_reported: false,
+            resting: false,
+            no_delay: false,
+            output: Output::default(),
+            read_size: MIN_READ,
+            default_to: None,
+            stat: Stat::default(),
+        }
+    }
+
+    pub fn is_udp(&self) -> bool {
+        matches!(self.kind, Kind::Udp { .. })
+    }
+
+    /// What its descriptor has to be watched for.
+    pub fn interest(&self) -> Interest {
+        let input = self.wants_input && !self.half_closed;
+        let output = !self.output.is_empty() && !self.write_broken;
+        match self.phase {
+            Phase::Dialing(_) => Interest { read: false, write: true },
+            Phase::Binding | Phase::Listen => Interest::default(),
+            Phase::Listening => Interest { read: self.wants_input && !self.resting, write: false },
+            Phase::Accepted { .. } => Interest { read: false, write: output },
+            Phase::Open => Interest { read: input, write: output },
+        }
+    }
+
+    /// What becomes of data sent now, datagrams included.
+    pub fn gate(&self, priority: Priority) -> Gate {
+        match (self.closing, priority) {
+            (Closing::Asked, _) | (Closing::Flushing, Priority::Low) => return Gate::Discard,
+            (Closing::Flushing, Priority::High) => return Gate::Refuse,
+            (Closing::No, _) => {}
+        }
+        match self.phase {
+            Phase::Listen | Phase::Listening => Gate::Listener,
+            Phase::Accepted { started: false } => Gate::Discard,
+            _ if self.write_broken => Gate::Discard,
+            Phase::Dialing(_) | Phase::Binding => Gate::Queue,
+            // Writing to a foreign descriptor may block in spite of everything: not the sender's trouble.
+            _ if self.kind == Kind::Bound => Gate::Queue,
+            Phase::Accepted { started: true } | Phase::Open => {
+                if self.output.is_empty() { Gate::Write } else { Gate::Queue }
+            }
+        }
+    }
+
+    /// Counts input that came in at `now`.
+    pub fn count_read(&mut self, bytes: usize, now: u64) {
+        self.stat.read += bytes as u64;
+        self.stat.read_time = now;
+    }
+
+    /// Counts output that went out at `now`.
+    pub fn count_write(&mut self, bytes: usize, now: u64) {
+        self.stat.write += bytes as u64;
+        self.stat.write_time = now;
+    }
+}
+
+/// The size of the read that follows one of `size` bytes that brought `len`.
+pub fn next_read_size(size: usize, len: usize) -> usize {
+    if len == size {
+        (size * 2).min(MAX_READ)
+    } else if size > MIN_READ && len * 2 < size {
+        size / 2
+    } else {
+        size
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn socket(kind: Kind, phase: Phase) -> Socket {
+        Socket::new(SocketId(1), 0, kind, phase, None)
+    }
+
+    #[test]
+    fn read_sizes_follow_the_traffic() {
+        let mut size = MIN_READ;
+        for expected in [128, 256, 512, 1024] {
+            size = next_read_size(size, size);
+            assert_eq!(size, expected);
+        }
+        assert_eq!(next_read_size(1024, 512), 1024);
+        assert_eq!(next_read_size(1024, 511), 512);
+        assert_eq!(next_read_size(64, 1), 64);
+        assert_eq!(next_read_size(MAX_READ, MAX_READ), MAX_READ);
+    }
+
+    #[test]
+    fn a_listener_is_watched_only_while_it_may_accept() {
+        let mut listener = socket(Kind::Tcp, Phase::Listen);
+        assert_eq!(listener.interest(), Interest::default());
+        listener.phase = Phase::Listening;
+        assert!(listener.interest().read);
+        listener.wants_input = false;
+        assert!(!listener.interest().read);
+        listener.wants_input = true;
+        listener.resting = true;
+        assert!(!listener.interest().read);
+    }
+
+    #[test]
+    fn the_gate_knows_the_states() {
+        use Priority::{High, Low};
+        let mut open = socket(Kind::Tcp, Phase::Open);
+        assert_eq!(open.gate(High), Gate::Write);
+        open.half_closed = true;
+        assert_eq!(open.gate(High), Gate::Write);
+        open.closing = Closing::Asked;
+        assert_eq!((open.gate(High), open.gate(Low)), (Gate::Discard, Gate::Discard));
+        open.closing = Closing::Flushing;
+        assert_eq!((open.gate(High), open.gate(Low)), (Gate::Refuse, Gate::Discard));
+        open.closing = Closing::No;
+        open.write_broken = true;
+        assert_eq!(open.gate(High), Gate::Discard);
+
+        let accepted = |started| socket(Kind::Tcp, Phase::Accepted { started });
+        assert_eq!(accepted(false).gate(High), Gate::Discard);
+        assert_eq!(accepted(true).gate(High), Gate::Write);
+        assert_eq!(socket(Kind::Tcp, Phase::Listen).gate(High), Gate::Listener);
+        let dialing = Phase::Dialing(Vec::new().into_iter());
+        assert_eq!(socket(Kind::Tcp, dialing).gate(High), Gate::Queue);
+        assert_eq!(socket(Kind::Bound, Phase::Open).gate(Low), Gate::Queue);
+    }
+}

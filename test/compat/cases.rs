@@ -1,0 +1,443 @@
+//! The cases of `compat`: which of upstream's tests and examples are run, when a run is complete, and
+//! in how far the order of its output is free.
+
+use std::path::Path;
+
+use regex::Regex;
+
+use super::drive;
+use super::seen::{Raw, Seen};
+use crate::common::{Node, Stage, Tree};
+
+/// The ports that upstream's tests and examples name; each run gets others in their place.
+pub const PORTS: &[u16] = &[8000, 8001, 8888, 9948, 2013, 2526, 2527, 2528, 2529, 8765, 8766];
+
+/// Where services are looked for, as in upstream's example configuration.
+pub const CONFIG: &str = r#"
+luaservice = "./service/?.lua;./test/?.lua;./examples/?.lua;./test/?/init.lua"
+snax = "./examples/?.lua;./test/?.lua"
+"#;
+
+/// In how far the order of lines matters.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    Exact,
+    /// Exact for the lines of one service, free between services. For logs.
+    PerService,
+    /// The same lines in any order.
+    Any,
+}
+
+/// A pattern and its replacement.
+type Rule = (&'static str, &'static str);
+
+pub struct Case {
+    pub name: &'static str,
+    /// The service that the configuration starts.
+    pub start: &'static str,
+    /// More settings.
+    pub config: fn(&Stage) -> String,
+    /// Lua services of ours that start upstream's.
+    pub files: &'static [(&'static str, &'static str)],
+    /// Acts as a client; what it returns is compared too.
+    pub drive: fn(&mut Node, &Stage, &Tree) -> Result<Vec<String>, String>,
+    /// The run is complete when so many lines match.
+    pub until: &'static [(&'static str, usize)],
+    /// Whether the process ends by itself.
+    pub ends: bool,
+    /// Seconds that all this may take.
+    pub limit: u64,
+    /// Milliseconds in which surplus lines are waited for.
+    pub settle: u64,
+    pub log: Order,
+    pub out: Order,
+    /// What is replaced in a line before the comparison.
+    pub masks: &'static [Rule],
+    /// Looks at the values that are masked for the comparison.
+    pub check: fn(&Raw) -> Result<(), String>,
+    /// Last change of what is compared.
+    pub tidy: fn(&mut Seen),
+    /// What a tree must have for this case: `luaclib/bson.so`, `lualib/skynet/snax.lua`,
+    /// `service/snaxd.lua`, or `skynet.so:stm` for a module inside the big one.
+    pub needs: &'static [&'static str],
+}
+
+impl Case {
+    /// The first of its needs that the tree does not have.
+    pub fn missing(&self, tree: &Tree) -> Option<&'static str> {
+        self.needs.iter().copied().find(|need| !has(tree, need))
+    }
+}
+
+fn has(tree: &Tree, need: &str) -> bool {
+    if let Some(module) = need.strip_prefix("skynet.so:") {
+        let image = std::fs::read(tree.luaclib.join("skynet.so")).unwrap_or_default();
+        let symbol = format!("luaopen_skynet_{module}");
+        return image.windows(symbol.len()).any(|w| w == symbol.as_bytes());
+    }
+    let (folder, name) = need.split_once('/').expect("a need names a folder");
+    let folder: &Path = match folder {
+        "luaclib" => &tree.luaclib,
+        "lualib" => &tree.lualib,
+        "service" => &tree.service,
+        other => panic!("unknown folder {other}"),
+    };
+    folder.join(name).is_file()
+}
+
+const DEFAULT: Case = Case {
+    name: "",
+    start: "",
+    config: |_| String::new(),
+    files: &[],
+    drive: |_, _, _| Ok(Vec::new()),
+    until: &[],
+    ends: false,
+    limit: 40,
+    settle: 300,
+    log: Order::PerService,
+    out: Order::Exact,
+    masks: &[],
+    check: |_| Ok(()),
+    tidy: |_| (),
+    needs: &[],
+};
+
+const SNAX: &[&str] = &[
+    "lualib/skynet/snax.lua",
+    "lualib/snax/interface.lua",
+    "lualib/snax/hotfix.lua",
+    "service/snaxd.lua",
+];
+
+const SPROTO: &[&str] = &["luaclib/sproto.so", "luaclib/lpeg.so", "lualib/sproto.lua"];
+
+/// `<TRACE tag> nanoseconds event : positions`: clock and positions differ.
+const TRACE_CLOCK: Rule = (r"^(<TRACE \S+>) \d+ ", "$1 T ");
+const TRACE_STACK: Rule = (r"(?: @\S+:\d+)+$", " @*");
+
+/// An error that is passed on gets the position of each function on its way in front; the last one is
+/// where it was raised. Upstream colours the text.
+const PASSED_ON: Rule = (r"(error : \S*?m)?(?:\.?/?(?:lualib|service)/\S+:\d+: )+", "$1");
+
+/// The last number of a line is a clock value.
+const CLOCK: Rule = (r"([\t ])\d+$", "${1}T");
+
+/// Slack of clock values in centiseconds: machines that run tests are busy.
+const SLACK: i64 = 150;
+
+/// Checks the times in the lines that match `pattern` (its first group): the next is so many
+/// centiseconds after the one before, a tick early at most.
+fn steps(lines: &[String], pattern: &str, want: &[i64]) -> Result<(), String> {
+    let regex = Regex::new(pattern).expect("a valid pattern");
+    let times: Vec<i64> = lines
+        .iter()
+        .filter_map(|l| regex.captures(l))
+        .map(|c| c[1].parse().expect("a number"))
+        .collect();
+    let got: Vec<i64> = times.windows(2).map(|w| w[1] - w[0]).collect();
+    let fits = |(got, want): (&i64, &i64)| *got >= want - 1 && *got <= want + SLACK;
+    if got.len() == want.len() && got.iter().zip(want).all(fits) {
+        return Ok(());
+    }
+    Err(format!("times of /{pattern}/: steps {got:?}, want about {want:?}"))
+}
+
+/// Upstream's tests, all started by the service of the same name.
+fn tests() -> Vec<Case> {
+    vec![
+        Case {
+            name: "testbson",
+            until: &[(r"^o\.hello\tnumber\t1", 1)],
+            // The order of keys is the hash table's.
+            out: Order::Any,
+            needs: &["luaclib/bson.so"],
+            ..DEFAULT
+        },
+        Case {
+            name: "testcoroutine",
+            until: &[(r"\[:00000008\] KILL self", 1)],
+            masks: &[(r"time:\t[\d.e-]+$", "time:\tT")],
+            needs: &["lualib/skynet/coroutine.lua"],
+            ..DEFAULT
+        },
+        Case {
+            name: "testcrypt",
+            until: &[(r"\[:00000008\] KILL self", 1)],
+            ..DEFAULT
+        },
+        Case {
+            name: "testdatacenter",
+            until: &[("1>\tbingo", 1)],
+            ..DEFAULT
+        },
+        Case {
+            name: "testdatasheet",
+            until: &[(r"^\[3\]\t", 3)],
+            out: Order::Any,
+            needs: &["skynet.so:datasheet_core", "lualib/skynet/datasheet/init.lua"],
+            ..DEFAULT
+        },
+        Case {
+            name: "testdeadcall",
+            until: &[(r"^return\tfalse", 1)],
+            out: Order::Any,
+            ..DEFAULT
+        },
+        Case {
+            name: "testdeadloop",
+            start: "beside_deadloop",
+            files: &[(
+                "beside_deadloop.lua",
+                r#"
+local skynet = require "skynet"
+skynet.start(function()
+	skynet.newservice("testdeadloop")
+	for i = 1, 10 do
+		skynet.sleep(10)
+		skynet.error("alive", i)
+	end
+end)
+"#,
+            )],
+            until: &[("alive 10", 1)],
+            ..DEFAULT
+        },
+        Case {
+            name: "testecho",
+            until: &[("qps", 2)],
+            masks: &[(r"^qps = \t[\d.]+$", "qps")],
+            ..DEFAULT
+        },
+        Case {
+            name: "testendless",
+            // Each pair costs seconds of CPU.
+            until: &[("Cost time", 2)],
+            settle: 0,
+            masks: &[(r"time = \t[\d.]+$", "time = \tT")],
+            check: |raw| {
+                let regex = Regex::new(r"time = \t([\d.]+)$").expect("valid");
+                let times = raw.out.iter().filter_map(|l| regex.captures(l));
+                let times: Vec<f64> = times.map(|c| c[1].parse().expect("a float")).collect();
+                match times.is_sorted() && times[0] > 0.0 {
+                    true => Ok(()),
+                    false => Err(format!("CPU times do not rise: {times:?}")),
+                }
+            },
+            tidy: |seen| {
+                // Whether the monitor came by is chance; so is what follows the second pair.
+                seen.out.truncate(4);
+                seen.out.iter_mut().for_each(|l| *l = l.replace("Endless = \t1", "Endless = \t0"));
+                seen.log.retain(|(_, text)| !text.contains("endless loop"));
+            },
+            ..DEFAULT
+        },
+        Case {
+            name: "testmemlimit",
+            until: &[(r"\[:00000008\] KILL self", 1)],
+            // How much fits under the limit is chance (lualib: "or").
+            masks: &[(r"^(?:12355 nil|\d+ not enough memory)$", "limit")],
+            ..DEFAULT
+        },
+        Case {
+            name: "testmulticast",
+            until: &[("<===", 10)],
+            out: Order::Any,
+            needs: &[
+                "skynet.so:multicast_core",
+                "lualib/skynet/multicast.lua",
+                "service/multicastd.lua",
+            ],
+            ..DEFAULT
+        },
+        Case {
+            name: "testoverload",
+            // The order of that one line and the others of its service.
+            log: Order::Any,
+            until: &[("for loop begin", 1)],
+            masks: &[(r"queue length = \d+$", "queue length = N")],
+            // How often depends on how fast the receiver is; once at least is certain.
+            tidy: |seen| {
+                let mut first = true;
+                seen.log.retain(|(_, text)| match text.contains("May overload") {
+                    true => std::mem::take(&mut first),
+                    false => text != "for loop end",
+                });
+            },
+            ..DEFAULT
+        },
+        Case {
+            name: "testping",
+            until: &[(r"KILL self", 3)],
+            out: Order::Any,
+            masks: &[
+                TRACE_CLOCK,
+                TRACE_STACK,
+                (r"time:[\d.]+", "time:T"),
+                PASSED_ON,
+            ],
+            needs: SNAX,
+            ..DEFAULT
+        },
+        Case {
+            name: "testqueue",
+            until: &[("^20\thello", 1)],
+            out: Order::Any,
+            needs: SNAX,
+            ..DEFAULT
+        },
+        Case {
+            name: "testresponse",
+            until: &[("end\t", 5)],
+            // Five answers come together; what follows the waits is in any order.
+            out: Order::Any,
+            masks: &[CLOCK],
+            check: |raw| {
+                steps(&raw.out, r"call\t(\d+)", &[10; 4])?;
+                steps(&raw.out, r"response\t(\d+)", &[0; 4])
+            },
+            ..DEFAULT
+        },
+        Case {
+            name: "testselect",
+            until: &[(r"0000000[89]\] KILL self", 2)],
+            masks: &[PASSED_ON],
+            // A fifth token is possible.
+            tidy: |seen| seen.log.retain(|(_, text)| text != "RESP SLEEP 5 token<5>"),
+            ..DEFAULT
+        },
+        Case {
+            name: "testservice",
+            until: &[(r"^db10\t19\t20", 1)],
+            needs: &["lualib/skynet/service.lua", "service/service_cell.lua"],
+            ..DEFAULT
+        },
+        Case {
+            name: "testsha",
+            until: &[(r"\[:00000008\] KILL self", 1)],
+            ..DEFAULT
+        },
+        Case {
+            name: "testsharetable",
+            until: &[(r"^test_three\t", 3)],
+            out: Order::Any,
+            needs: &["skynet.so:sharetable_core", "lualib/skynet/sharetable.lua"],
+            ..DEFAULT
+        },
+        Case {
+            name: "testsm",
+            until: &[(r"^s=\t", 3)],
+            needs: &["skynet.so:stm", "lualib/skynet/sharemap.lua", "luaclib/sproto.so"],
+            ..DEFAULT
+        },
+        Case {
+            name: "testsocket",
+            drive: drive::echo_client,
+            until: &[(r"KILL self", 2)],
+            out: Order::Any,
+            ..DEFAULT
+        },
+        Case {
+            name: "teststm",
+            until: &[(r"0000000[89]\] KILL self", 2)],
+            // Reader and writer are two services.
+            out: Order::Any,
+            tidy: |seen| seen.out.retain(|l| l != "read:\tfalse"),
+            needs: &["skynet.so:stm"],
+            ..DEFAULT
+        },
+        Case {
+            name: "testterm",
+            until: &[("unblock the unexisted", 1)],
+            ..DEFAULT
+        },
+        Case {
+            name: "testtimeout",
+            until: &[(r"\[:00000008\] KILL self", 1)],
+            masks: &[CLOCK],
+            check: |raw| steps(&raw.log_of(8), r"^\d (\d+)$", &[100, 50, 100]),
+            needs: &["lualib/skynet/service.lua", "service/service_cell.lua"],
+            ..DEFAULT
+        },
+        Case {
+            name: "testtimer",
+            until: &[(r"\[:00000008\] KILL self", 1)],
+            // A busy machine lets the sleeps drift past the timeout.
+            out: Order::Any,
+            masks: &[(r"TIMER \d+\+10", "TIMER T+10"), CLOCK],
+            check: |raw| {
+                steps(&raw.out, r"test sleep\t\d+\t(\d+)", &[1; 9])?;
+                steps(&raw.out, r"^\d\t(\d+)$", &[50, 50, 50, 50, 50, 100, 100, 100])
+            },
+            // The trace of the first timer is a traceback of several lines.
+            tidy: |seen| seen.out.retain(|l| !l.starts_with('\t') && l != "stack traceback:"),
+            ..DEFAULT
+        },
+        Case {
+            name: "testtobeclosed",
+            until: &[("closemeta:skynet.exit", 1)],
+            // One second after the start several coroutines are closed in any order.
+            log: Order::Any,
+            masks: &[PASSED_ON],
+            ..DEFAULT
+        },
+        Case {
+            name: "testudp",
+            until: &[("client recv v6", 20), ("client v4 recv", 20)],
+            out: Order::Any,
+            masks: &[(r"(127\.0\.0\.1)\t\d+$", "$1\tPORT")],
+            ..DEFAULT
+        },
+        Case {
+            name: "time",
+            until: &[(r"^in 100\t", 1)],
+            masks: &[(r"^\d{2,}$", "T"), CLOCK],
+            check: |raw| {
+                steps(&raw.out, r"^in \d\t(\d+)", &[1, 1, 1])?;
+                steps(&raw.out, r"^in 100\t(\d+)", &[])?;
+                steps(&raw.out, r"^(?:in 100\t)?(\d{1,4})$", &[100])
+            },
+            ..DEFAULT
+        },
+    ]
+}
+
+/// Upstream's examples.
+fn examples() -> Vec<Case> {
+    vec![
+        Case {
+            name: "abort",
+            start: "abort",
+            ends: true,
+            // The log service is the first to go, with whatever it has not written.
+            tidy: |seen| seen.log.clear(),
+            ..DEFAULT
+        },
+        Case {
+            name: "checkdeadloop",
+            start: "checkdeadloop",
+            until: &[(r"\[:00000008\] KILL self", 1)],
+            ..DEFAULT
+        },
+        Case {
+            name: "client_and_agent",
+            start: "main",
+            config: drive::main_config,
+            drive: drive::example_client,
+            until: &[("socket close", 1)],
+            masks: &[TRACE_CLOCK, TRACE_STACK],
+            out: Order::Any,
+            needs: SPROTO,
+            ..DEFAULT
+        },
+    ]
+}
+
+pub fn all() -> Vec<Case> {
+    let mut all = tests();
+    for case in all.iter_mut().filter(|c| c.start.is_empty()) {
+        case.start = case.name;
+    }
+    all.extend(examples());
+    all
+}

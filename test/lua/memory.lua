@@ -1,0 +1,82 @@
+-- skynet.memory: the statistics of the message heap and its switches. The figures are zero in a build without jemalloc.
+
+local skynet = require "skynet"
+local core = require "skynet.core"
+local memory = require "skynet.memory"
+local driver = require "skynet.socketdriver"
+local check = dofile "./test/lua/support/check.lua"
+
+local eq, raises, results = check.eq, check.raises, check.results
+
+check.run(function()
+	local counting = memory.total() > 0
+	check.case("fields", function()
+		local names = {}
+		for name in pairs(memory) do table.insert(names, name) end
+		table.sort(names)
+		eq(table.concat(names, " "), "block current dump dumpheap dumpinfo info jestat mallctl profactive total")
+	end)
+	check.case("totals", function()
+		for _, name in ipairs { "total", "block", "current" } do
+			local result = table.pack(memory[name]())
+			eq(result.n, 1)
+			eq(math.type(result[1]), "integer", name)
+		end
+	end)
+	check.case("a large block is counted", function()
+		local total, own, blocks = memory.total(), memory.current(), memory.block()
+		local ptr, size = driver.str2p(("x"):rep(64 << 20))
+		local more = { memory.total() - total, memory.current() - own, memory.block() - blocks }
+		core.trash(ptr, size)
+		if counting then
+			-- Other services and the Lua string come and go beside it.
+			assert(more[1] > 60 << 20 and more[1] < 300 << 20, more[1])
+			assert(more[2] > 60 << 20 and more[2] < 300 << 20, more[2])
+			assert(memory.current() - own < 30 << 20)
+		else
+			eq(more, { 0, 0, 0 })
+		end
+	end)
+	check.case("info", function()
+		local info = memory.info()
+		eq(type(info), "table")
+		for handle, size in pairs(info) do
+			eq(math.type(handle), "integer")
+			eq(math.type(size), "integer")
+		end
+		eq(next(info) ~= nil, counting)
+		if counting then
+			assert(info[skynet.self()])
+			assert(math.abs(info[skynet.self()] - memory.current()) < 1 << 20)
+		end
+	end)
+	check.case("jestat", function()
+		local stat = memory.jestat()
+		local names = {}
+		for name, value in pairs(stat) do
+			table.insert(names, name)
+			eq(math.type(value), "integer", name)
+		end
+		table.sort(names)
+		eq(table.concat(names, " "), "stats.active stats.allocated stats.mapped stats.resident stats.retained")
+		eq(stat["stats.allocated"] > 0, counting)
+	end)
+	check.case("mallctl", function()
+		results(table.pack(memory.mallctl "no.such.setting"), 0)
+		eq(math.type(memory.mallctl "stats.allocated"), "integer")
+		raises("(string expected, got nil)", memory.mallctl, nil)
+	end)
+	check.case("reports", function()
+		results(table.pack(memory.dump()))
+		results(table.pack(memory.dumpinfo()))
+		results(table.pack(memory.dumpinfo "bmda"))
+		results(table.pack(memory.dumpinfo {}))
+		results(table.pack(memory.dumpheap()))
+	end)
+	check.case("profactive", function()
+		-- Without profiling support it stays false.
+		eq(memory.profactive(), false)
+		eq(memory.profactive(nil), false)
+		eq(memory.profactive(false), false)
+	end)
+end)
