@@ -110,7 +110,7 @@ stage: $(STAGED)
 	@set -e; for header in $(filter-out include/skynet_level.h,$(wildcard include/*.h)); do \
 		$(put) "$$header" "$(NODE)/skynet-src/$${header##*/}"; \
 	done
-	@printf '#define SKYNET_API_HEAD %s\n' $(API_HEAD) > $(TARGET_DIR)/skynet_level.h
+	@printf '#ifndef SKYNET_API_HEAD\n#define SKYNET_API_HEAD %s\n#endif\n' $(API_HEAD) > $(TARGET_DIR)/skynet_level.h
 	@$(put) $(TARGET_DIR)/skynet_level.h $(NODE)/skynet-src/skynet_level.h
 
 $(PROGRAMS:%=$(NODE)/%): $(NODE)/%: cargo
