@@ -57,14 +57,20 @@ FEATURE_LIST += jemalloc
 endif
 FEATURES := --no-default-features --features $(subst $(space),$(comma),$(strip $(FEATURE_LIST)))
 
+# What skynet_api.h asks for: 1 at level head, 0 at level 1.8.
+API_HEAD := $(if $(filter head,$(or $(API),$(if $(filter 5.5,$(LUA)),head))),1,0)
+
 TARGET_DIR ?= $(CURDIR)/target/$(LUA_NAME)
 RELEASE := $(TARGET_DIR)/release
 NODE := $(TARGET_DIR)/node
 CARGO ?= cargo
+# Cargo finds out by itself how many jobs to run; make's job server is not open to it.
+RUN_CARGO := env -u MAKEFLAGS -u MFLAGS $(CARGO)
 
 export CARGO_TARGET_DIR := $(TARGET_DIR)
 ifneq ($(strip $(MYCFLAGS)),)
 cargo test check: export CFLAGS := $(strip $(CFLAGS) $(MYCFLAGS))
+cargo test check: export CC_SHELL_ESCAPED_FLAGS := 1
 endif
 
 # A shell function: `put FROM TO` copies a file unless TO has the same content, so that nothing
@@ -91,9 +97,9 @@ all: copies
 # the build script of the core left Lua.
 cargo:
 	@mkdir -p $(TARGET_DIR)
-	+$(CARGO) build --release --workspace $(FEATURES) \
+	$(RUN_CARGO) build --release --workspace $(FEATURES) \
 		--message-format=json-render-diagnostics > $(TARGET_DIR)/build.json
-	+$(CARGO) rustc --release --lib --crate-type cdylib $(FEATURES) -- \
+	$(RUN_CARGO) rustc --release --lib --crate-type cdylib $(FEATURES) -- \
 		-C link-arg=-Wl,-soname,libskynet.so
 
 # The node of this version: also what the tests run. The folders of Lua code are links.
@@ -101,7 +107,11 @@ stage: $(STAGED)
 	@for name in lualib service examples test; do \
 		if [ -d $$name ]; then ln -sfn $(CURDIR)/$$name $(NODE)/$$name; fi; \
 	done
-	@ln -sfn $(CURDIR)/include $(NODE)/skynet-src
+	@set -e; for header in $(filter-out include/skynet_level.h,$(wildcard include/*.h)); do \
+		$(put) "$$header" "$(NODE)/skynet-src/$${header##*/}"; \
+	done
+	@printf '#ifndef SKYNET_API_HEAD\n#define SKYNET_API_HEAD %s\n#endif\n' $(API_HEAD) > $(TARGET_DIR)/skynet_level.h
+	@$(put) $(TARGET_DIR)/skynet_level.h $(NODE)/skynet-src/skynet_level.h
 
 $(PROGRAMS:%=$(NODE)/%): $(NODE)/%: cargo
 	@$(put) "$(RELEASE)/$*" "$@"
@@ -114,11 +124,11 @@ $(LUA_CLIB:%=$(NODE)/luaclib/%.so): $(NODE)/luaclib/%.so: cargo
 
 # Lua for people who compile C modules: headers, library, and the programs of the same VM.
 $(LUA_TREE)/liblua.a: cargo
-	@out=$$(sed -n 's/.*"build-script-executed".*skynetlua.*"out_dir":"\([^"]*\)".*/\1/p' $(TARGET_DIR)/build.json); \
+	@set -e; out=$$(sed -n 's/.*"build-script-executed".*skynetlua.*"out_dir":"\([^"]*\)".*/\1/p' $(TARGET_DIR)/build.json); \
 	for header in "$$out"/lua/*.h src/lua/lua.hpp; do \
 		to=$(LUA_TREE)/$${header##*/}; \
 		$(put) "$$header" "$$to"; \
-	done && \
+	done; \
 	$(put) "$$out/libskynetlua.a" "$@"
 
 $(LUA_TREE)/lua $(LUA_TREE)/luac: $(LUA_TREE)/%: src/lua/%.c $(LUA_TREE)/liblua.a
@@ -126,10 +136,11 @@ $(LUA_TREE)/lua $(LUA_TREE)/luac: $(LUA_TREE)/%: src/lua/%.c $(LUA_TREE)/liblua.
 		-Wl,--whole-archive $(LUA_TREE)/liblua.a -Wl,--no-whole-archive $(EXPORT) $(SKYNET_LIBS)
 
 copies: $(COPIES) stage
-	@for file in $(LUA_TREE)/*; do \
+	@set -e; for file in $(LUA_TREE)/*; do \
 		to=3rd/lua/$${file##*/}; \
 		$(put) "$$file" "$$to"; \
 	done
+	@$(put) $(NODE)/skynet-src/skynet_level.h include/skynet_level.h
 	@[ -e skynet-src ] || ln -s include skynet-src
 
 # The other version may have been here since, so dates say nothing: always compare.
@@ -148,11 +159,11 @@ $(LUA_CLIB:%=$(LUA_CLIB_PATH)/%.so): stage
 
 # Every test, against the staged node.
 test: stage
-	+SKYNET_NODE=$(NODE) $(CARGO) test --release --workspace --no-fail-fast $(FEATURES)
+	SKYNET_NODE=$(NODE) $(RUN_CARGO) test --release --workspace --no-fail-fast $(FEATURES)
 
 check: stage
-	$(CARGO) fmt --all --check
-	+$(CARGO) clippy --release --workspace --all-targets $(FEATURES) -- -D warnings
+	$(RUN_CARGO) fmt --all --check
+	$(RUN_CARGO) clippy --release --workspace --all-targets $(FEATURES) -- -D warnings
 	test/check_symbols.sh test/symbols-$(LUA_NAME).txt $(MODULES:%=$(NODE)/%)
 
 demo: all
@@ -165,7 +176,7 @@ clean:
 	rm -f $(COPIES)
 
 cleanall: clean
-	rm -rf target 3rd/lua skynet-src
+	rm -rf target 3rd/lua skynet-src include/skynet_level.h
 	@rmdir 3rd 2>/dev/null || true
 
 # Nothing to fetch: what upstream keeps as submodules comes through cargo.

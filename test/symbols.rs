@@ -3,7 +3,8 @@
 
 use object::{Object, ObjectSymbol};
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// Everything upstream's executable of this Lua version exports. Its `lua*` names are the complete
 /// C API of the patched Lua, which we export in full.
@@ -189,4 +190,36 @@ fn library_has_a_soname() {
         .find(|entry| entry.tag == DT_SONAME)
         .expect("a SONAME");
     assert_eq!(table.string(entry).expect("a string"), b"libskynet.so");
+}
+
+/// A program that knows nothing of us loads the library while it runs, and modules into it.
+#[test]
+fn library_loads_late() {
+    let program = Path::new(env!("CARGO_TARGET_TMPDIR")).join("load_library");
+    let cc = std::env::var("CC").unwrap_or_else(|_| "cc".into());
+    let mut words = cc.split_whitespace();
+    let compiled = Command::new(words.next().unwrap_or("cc"))
+        .args(words)
+        .args(["-std=c99", "-Wall", "-Wextra", "-Werror", "-o"])
+        .arg(&program)
+        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("test/symbols/load.c"))
+        .arg("-ldl")
+        .status()
+        .expect("a C compiler");
+    assert!(compiled.success());
+    let modules = [
+        "cservice/logger.so",
+        "cservice/gate.so",
+        "luaclib/client.so",
+    ];
+    let result = Command::new(&program)
+        .arg(staged("libskynet.so"))
+        .args(modules.map(staged))
+        .output()
+        .expect("the program starts");
+    assert!(
+        result.status.success(),
+        "{}",
+        String::from_utf8_lossy(&result.stderr)
+    );
 }
