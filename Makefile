@@ -20,7 +20,7 @@ LUA_CLIB_PATH ?= luaclib
 
 # Crates that become modules: cservice/NAME is package cservice-NAME, luaclib/NAME luaclib-NAME.
 CSERVICE := gate harbor logger snlua
-LUA_CLIB := client skynet
+LUA_CLIB := client md5 skynet
 
 # What `make demo` and `make headers` run.
 DEMO_CMD ?= ./examples/demo/run.sh
