@@ -497,8 +497,8 @@ function skynet.retpack(...)
 	return skynet.ret(skynet.pack(...))
 end
 
--- A response object is open until it is used (true or false) or the requester is gone; see `detached`.
-local function answer(pending, ok, pack, ...)
+-- A response object is open, and in `detached`, until it is used or the requester is gone.
+local function respond(pending, ok, pack, ...)
 	local source, session = pending.source, pending.session
 	local sent
 	if ok then
@@ -513,7 +513,7 @@ local function answer(pending, ok, pack, ...)
 	return sent and true or false
 end
 
-local function no_answer() end
+local function no_response() end
 
 function skynet.response(pack)
 	local fiber = current
@@ -521,26 +521,22 @@ function skynet.response(pack)
 	if session == nil then
 		error "no session"
 	end
-	pack = pack or skynet.pack
 	fiber.session = nil
 	if session == 0 then
-		return no_answer
+		return no_response
 	end
+	pack = pack or skynet.pack
 	local pending = { source = fiber.source, session = session }
 	detached[pending] = true
-	local used = false
 	return function(ok, ...)
+		local open = detached[pending]
 		if ok == "TEST" then
-			return detached[pending] ~= nil
-		end
-		if used then
+			return open or false
+		elseif not pending.session then
 			error "Can't response more than once"
 		end
-		local delivered = false
-		if detached[pending] then
-			delivered = answer(pending, ok, pack, ...)
-		end
-		used = true
+		local delivered = open and respond(pending, ok, pack, ...) or false
+		pending.session = nil
 		return delivered
 	end
 end

@@ -31,7 +31,7 @@ end
 
 -- ---------------------------------------------------------------- delivery
 
--- Consumes the core.
+-- Consumes the package.
 local function deliver_here(id, source, box, size)
 	local group = groups[id]
 	local count = group and group.count or 0

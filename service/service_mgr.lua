@@ -178,9 +178,7 @@ local function standalone_commands()
 		local result = list_here()
 		for id, manager in pairs(managers) do
 			for key, text in pairs(skynet.call(manager, "lua", "LIST")) do
-				if key:sub(1, 1) ~= "@" then	-- else it is in our own list
-					result[key .. "@" .. id] = text
-				end
+				result[key .. "@" .. id] = text
 			end
 		end
 		skynet.retpack(result)

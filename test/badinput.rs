@@ -32,7 +32,11 @@ fn refuses(mut node: Node, pattern: &str) -> Node {
     node.expect_no_panic();
     let said = node.lines_from(From::Err).join("\n");
     let regex = Regex::new(pattern).expect("a valid pattern");
-    assert!(regex.is_match(&said), "stderr should match /{pattern}/\n{}", node.report());
+    assert!(
+        regex.is_match(&said),
+        "stderr should match /{pattern}/\n{}",
+        node.report()
+    );
     node
 }
 
@@ -59,9 +63,15 @@ fn run_service(stage: &Stage, config: &str, lua: &str) -> Node {
 
 #[test]
 fn no_config_argument() {
-    let node = refuses(Node::start_args(&stage(), &[]), r"^Need a config file\. Please read skynet wiki :");
+    let node = refuses(
+        Node::start_args(&stage(), &[]),
+        r"^Need a config file\. Please read skynet wiki :",
+    );
     assert_eq!(node.lines_from(From::Err).len(), 2, "{}", node.report());
-    assert_eq!(node.lines_from(From::Err)[1], "usage: skynet configfilename");
+    assert_eq!(
+        node.lines_from(From::Err)[1],
+        "usage: skynet configfilename"
+    );
 }
 
 #[test]
@@ -79,27 +89,45 @@ fn config_is_a_folder() {
 
 #[test]
 fn config_with_syntax_error() {
-    refused_file(b"thread = 4\nx = = 1\n", r"\bown:2: unexpected symbol near '='$");
+    refused_file(
+        b"thread = 4\nx = = 1\n",
+        r"\bown:2: unexpected symbol near '='$",
+    );
     refused_file(b"x = 'abc\n", r"\bown:1: unfinished string near");
 }
 
 #[test]
 fn config_with_runtime_error() {
-    refused_file(b"x = nil .. 'a'", r"\bown:1: attempt to concatenate a nil value");
+    refused_file(
+        b"x = nil .. 'a'",
+        r"\bown:1: attempt to concatenate a nil value",
+    );
     // No library is visible.
-    refused_file(b"error('boom')", r"\bown:1: attempt to call a nil value \(global 'error'\)");
+    refused_file(
+        b"error('boom')",
+        r"\bown:1: attempt to call a nil value \(global 'error'\)",
+    );
 }
 
 #[test]
 fn config_as_binary_chunk() {
-    refused_file(b"\x1bLua\x54\x00", r"attempt to load a binary chunk \(mode is 't'\)");
+    refused_file(
+        b"\x1bLua\x54\x00",
+        r"attempt to load a binary chunk \(mode is 't'\)",
+    );
 }
 
 #[test]
 fn config_names_unset_variable() {
-    refused_file(b"x = '$SKYNET_TEST_UNSET'", r"os\.getenv\(\) failed: SKYNET_TEST_UNSET$");
+    refused_file(
+        b"x = '$SKYNET_TEST_UNSET'",
+        r"os\.getenv\(\) failed: SKYNET_TEST_UNSET$",
+    );
     // The text is searched before it is compiled, comments too.
-    refused_file(b"-- $SKYNET_TEST_UNSET", r"os\.getenv\(\) failed: SKYNET_TEST_UNSET$");
+    refused_file(
+        b"-- $SKYNET_TEST_UNSET",
+        r"os\.getenv\(\) failed: SKYNET_TEST_UNSET$",
+    );
 }
 
 #[test]
@@ -115,9 +143,15 @@ fn config_includes_missing_or_broken_file() {
     refused("include 'nosuch'", r"\./nosuch: No such file or directory$");
     let stage = stage();
     stage.write("sub/broken", "x = 1\n= 2\n");
-    refuses(Node::start_args(&stage, &["sub/broken"]), r"\bsub/broken:2: unexpected symbol near '='$");
+    refuses(
+        Node::start_args(&stage, &["sub/broken"]),
+        r"\bsub/broken:2: unexpected symbol near '='$",
+    );
     stage.write("outer", "include 'sub/broken'");
-    refuses(Node::start_args(&stage, &["outer"]), r"\bsub/broken:2: unexpected symbol near '='$");
+    refuses(
+        Node::start_args(&stage, &["outer"]),
+        r"\bsub/broken:2: unexpected symbol near '='$",
+    );
     refused("include()", r"\[skynet config\]:\d+: ");
     refused("include {}", r"\[skynet config\]:\d+: ");
 }
@@ -137,7 +171,10 @@ fn thread_out_of_range() {
         refused(&format!("thread = {value}"), &pattern);
     }
     if tree.level() == Level::Head {
-        refused("thread = 1025", r"^Invalid thread 1025 , should be in \[1,1024\]$");
+        refused(
+            "thread = 1025",
+            r"^Invalid thread 1025 , should be in \[1,1024\]$",
+        );
     }
 }
 
@@ -145,7 +182,10 @@ fn thread_out_of_range() {
 
 #[test]
 fn cpath_without_mark() {
-    refused("cpath = './cservice/logger.so'", r"^Invalid C service path$");
+    refused(
+        "cpath = './cservice/logger.so'",
+        r"^Invalid C service path$",
+    );
     // Only when the search gets there.
     refused(
         "cpath = './cservice/?.so;./nomark' bootstrap = 'nosuch'",
@@ -155,32 +195,44 @@ fn cpath_without_mark() {
 
 #[test]
 fn cpath_empty() {
-    refused("cpath = ''", r"(?s)try open logger failed : .*Can't launch logger service$");
+    refused(
+        "cpath = ''",
+        r"(?s)try open logger failed : .*Can't launch logger service\b",
+    );
 }
 
 #[test]
 fn unknown_log_service() {
     let pattern = r"(?s)^try open nosuch failed : \./cservice/nosuch\.so: cannot open shared object file: .*
-Can't launch nosuch service$";
+Can't launch nosuch service\b";
     refused("logservice = 'nosuch'", pattern);
 }
 
 #[test]
 fn unknown_bootstrap_module() {
-    let pattern = r"^try open nosuch failed : \./cservice/nosuch\.so: cannot open shared object file: ";
-    let (_stage, node) = refused("bootstrap = 'nosuch  some parm'", pattern);
+    let pattern =
+        r"^try open nosuch failed : \./cservice/nosuch\.so: cannot open shared object file: ";
+    let (stage, node) = refused("bootstrap = 'nosuch  some parm'", pattern);
+    // The line has a newline of its own. Ours may log the reason as well.
     let log = node.log();
-    // The line has a newline of its own.
-    assert_eq!(log.len(), 1, "{}", node.report());
-    assert_eq!(log[0].source, 0);
-    assert_eq!(log[0].text, "Bootstrap error : nosuch  some parm\n");
+    let last = log.last().expect("a log message");
+    assert_eq!(last.source, 0);
+    assert_eq!(last.text, "Bootstrap error : nosuch  some parm\n");
+    assert!(
+        log.len() == 1 || !stage.tree.is_upstream(),
+        "{}",
+        node.report()
+    );
 }
 
 /// The error of the last path is the one that is shown.
 #[test]
 fn module_in_no_path() {
     let pattern = r"^try open nosuch failed : \./b/nosuch\.so: ";
-    refused("cpath = './cservice/?.so;;./a/?.so;./b/?.so;' bootstrap = 'nosuch'", pattern);
+    refused(
+        "cpath = './cservice/?.so;;./a/?.so;./b/?.so;' bootstrap = 'nosuch'",
+        pattern,
+    );
 }
 
 #[test]
@@ -188,7 +240,10 @@ fn module_is_not_a_library() {
     let stage = stage();
     stage.write("extra/text.so", "this is not ELF\n");
     let config = "cpath = './cservice/?.so;./extra/?.so' bootstrap = 'text'";
-    refuses(Node::start(&stage, config), r"^try open text failed : \./extra/text\.so: ");
+    refuses(
+        Node::start(&stage, config),
+        r"^try open text failed : \./extra/text\.so: ",
+    );
 }
 
 #[test]
@@ -200,8 +255,16 @@ fn module_with_unresolved_symbol() {
          int needy_init(void *inst, void *ctx, const char *parm) { return there_is_no_such_function(); }",
     );
     let config = "cpath = './cservice/?.so;./extra/?.so' bootstrap = 'needy'";
-    let node = refuses(Node::start(&stage, config), r"^try open needy failed : .*needy\.so.*there_is_no_such_function");
-    assert_eq!(node.count("Bootstrap error : needy"), 1, "{}", node.report());
+    let node = refuses(
+        Node::start(&stage, config),
+        r"^try open needy failed : .*needy\.so.*there_is_no_such_function",
+    );
+    assert_eq!(
+        node.count("Bootstrap error : needy"),
+        1,
+        "{}",
+        node.report()
+    );
 }
 
 /// Upstream says nothing here; ours names the file and the symbol.
@@ -213,9 +276,17 @@ fn module_without_init() {
     let mut node = Node::start(&stage, config);
     node.expect_code(1, SOON);
     node.expect_no_panic();
-    assert_eq!(node.count("Bootstrap error : noinit"), 1, "{}", node.report());
+    assert_eq!(
+        node.count("Bootstrap error : noinit"),
+        1,
+        "{}",
+        node.report()
+    );
     if !stage.tree.is_upstream() {
-        let named = node.lines().into_iter().any(|l| l.text.contains("noinit.so") && l.text.contains("noinit_init"));
+        let named = node
+            .lines()
+            .into_iter()
+            .any(|l| l.text.contains("noinit.so") && l.text.contains("noinit_init"));
         assert!(named, "no line names file and symbol\n{}", node.report());
     }
 }
@@ -260,10 +331,22 @@ end)"#,
         Level::Head => r"error: launch badinit FAILED$",
         Level::V18 => r"FAILED launch badinit$",
     };
-    for pattern in ["instance is all ones: 1$", "created true$", "null false$", "bad false$", failed, "module false$"] {
+    for pattern in [
+        "instance is all ones: 1$",
+        "created true$",
+        "null false$",
+        "bad false$",
+        failed,
+        "module false$",
+    ] {
         assert_eq!(node.count(pattern), 1, "/{pattern}/\n{}", node.report());
     }
-    assert_eq!(node.count("^try open nosuch failed : "), 1, "{}", node.report());
+    assert_eq!(
+        node.count("^try open nosuch failed : "),
+        1,
+        "{}",
+        node.report()
+    );
 }
 
 // ---- Lua services
@@ -294,11 +377,27 @@ skynet.start(function()
 end)"#,
     );
     let log = node.log();
-    let said = |text: &str| log.iter().any(|e| e.text.contains("lua loader error : ") && e.text.contains(text));
-    assert!(said("cannot open ./lua/nosuch.lua: No such file or directory"), "{}", node.report());
+    let said = |text: &str| {
+        log.iter()
+            .any(|e| e.text.contains("lua loader error : ") && e.text.contains(text))
+    };
+    assert!(
+        said("cannot open ./lua/nosuch.lua: No such file or directory"),
+        "{}",
+        node.report()
+    );
     assert!(said("./lua/raises.lua:2: boom"), "{}", node.report());
-    assert!(said("./lua/syntax.lua:1: unexpected symbol near '='"), "{}", node.report());
-    assert_eq!(node.count(r"init service failed: .*\./lua/starts\.lua:3: bang$"), 1, "{}", node.report());
+    assert!(
+        said("./lua/syntax.lua:1: unexpected symbol near '='"),
+        "{}",
+        node.report()
+    );
+    assert_eq!(
+        node.count(r"init service failed: .*\./lua/starts\.lua:3: bang$"),
+        1,
+        "{}",
+        node.report()
+    );
     for name in ["nosuch", "raises", "syntax", "table", "starts"] {
         let pattern = format!("creating {name} false call failed$");
         assert_eq!(node.count(&pattern), 1, "/{pattern}/\n{}", node.report());
@@ -310,9 +409,16 @@ end)"#,
 fn start_service_missing() {
     let stage = stage();
     let mut node = Node::start(&stage, "start = 'nosuch'");
-    node.expect(r"lua loader error : .*cannot open \./service/nosuch\.lua: No such file or directory", SOON);
+    node.expect(
+        r"lua loader error : .*cannot open \./service/nosuch\.lua: No such file or directory",
+        SOON,
+    );
     node.expect(r"\[:00000002\] KILL self", SOON);
-    assert!(node.wait_exit(Duration::ZERO).is_none(), "{}", node.report());
+    assert!(
+        node.wait_exit(Duration::ZERO).is_none(),
+        "{}",
+        node.report()
+    );
     node.expect_no_panic();
 }
 
@@ -320,7 +426,10 @@ fn start_service_missing() {
 fn loader_script_missing() {
     let stage = stage();
     let mut node = Node::start(&stage, "lualoader = './nosuch.lua'");
-    node.expect(r"\[:00000002\] Can't load \./nosuch\.lua : cannot open \./nosuch\.lua: No such file", SOON);
+    node.expect(
+        r"\[:00000002\] Can't load \./nosuch\.lua : cannot open \./nosuch\.lua: No such file",
+        SOON,
+    );
     node.expect(r"\[:00000002\] KILL self", SOON);
     node.expect_no_panic();
 }
@@ -337,9 +446,21 @@ fn preload_script_missing() {
 
 #[test]
 fn log_file_unwritable() {
-    refused("logger = '/nonexistent/folder/node.log'", r"^Can't launch logger service$");
     // A folder cannot be written either.
-    refused("logger = '.'", r"^Can't launch logger service$");
+    for path in ["/nonexistent/folder/node.log", "/tmp"] {
+        let (stage, node) = refused(
+            &format!("logger = '{path}'"),
+            r"(?m)^Can't launch logger service\b",
+        );
+        // Upstream does not say which file.
+        if !stage.tree.is_upstream() {
+            assert!(
+                node.text().contains(path),
+                "no line names {path}\n{}",
+                node.report()
+            );
+        }
+    }
 }
 
 /// Upstream has left its parent process by then, which has reported success.
@@ -349,7 +470,11 @@ fn pid_file_unwritable() {
         let stage = stage();
         let mut node = Node::start(&stage, &format!("daemon = '{path}'"));
         let status = node.expect_exit(SOON);
-        node.expect_count(&format!(r"^Can't (create|open) pidfile \[{path}\]\.$"), 1, SOON);
+        node.expect_count(
+            &format!(r"^Can't (create|open) pidfile \[{path}\]\.$"),
+            1,
+            SOON,
+        );
         node.expect_no_panic();
         if !stage.tree.is_upstream() {
             assert_eq!(status.code(), Some(1), "{}", node.report());
@@ -363,7 +488,10 @@ fn pid_file_of_a_live_process() {
     let pid = std::process::id();
     stage.write("node.pid", &format!("{pid}\n"));
     let node = Node::start(&stage, "daemon = './node.pid'");
-    refuses(node, &format!(r"^Skynet is already running, pid = {pid}\.$"));
+    refuses(
+        node,
+        &format!(r"^Skynet is already running, pid = {pid}\.$"),
+    );
     assert_eq!(stage.read("node.pid"), format!("{pid}\n"));
 }
 
@@ -378,7 +506,11 @@ fn pid_file_locked() {
     assert_eq!(locked, 0);
     let mut node = Node::start(&stage, "daemon = './node.pid'");
     let status = node.expect_exit(SOON);
-    node.expect_count(r"^Can't lock pidfile, lock is held by pid \d+\.$|^Can't lock and read pidfile\.$", 1, SOON);
+    node.expect_count(
+        r"^Can't lock pidfile, lock is held by pid \d+\.$|^Can't lock and read pidfile\.$",
+        1,
+        SOON,
+    );
     node.expect_no_panic();
     if !stage.tree.is_upstream() {
         assert_eq!(status.code(), Some(1), "{}", node.report());
@@ -412,12 +544,22 @@ skynet.start(function()
     skynet.abort()
 end)"#,
     );
-    for pattern in ["socket false Listen error$", "gate false$", "console false$"] {
+    for pattern in [
+        "socket false Listen error$",
+        "gate false$",
+        "console false$",
+    ] {
         assert_eq!(node.count(pattern), 1, "/{pattern}/\n{}", node.report());
     }
     if !stage.tree.is_upstream() {
         let log = node.log();
-        let named = log.iter().filter(|e| e.text.contains(&port.to_string()) && !e.text.starts_with("LAUNCH"));
-        assert!(named.count() > 0, "no line names port {port}\n{}", node.report());
+        let named = log
+            .iter()
+            .filter(|e| e.text.contains(&port.to_string()) && !e.text.starts_with("LAUNCH"));
+        assert!(
+            named.count() > 0,
+            "no line names port {port}\n{}",
+            node.report()
+        );
     }
 }

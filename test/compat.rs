@@ -34,7 +34,7 @@ type Reference = Arc<OnceLock<Result<Seen, String>>>;
 fn main() {
     let mut args = Arguments::from_args();
     // The cases wait far more than they compute.
-    args.test_threads.get_or_insert(6);
+    args.test_threads.get_or_insert(8);
     libtest_mimic::run(&args, trials()).exit();
 }
 
@@ -46,7 +46,9 @@ fn trials() -> Vec<Trial> {
     let node = Tree::node();
     let (theirs, ours) = (upstream.lua_version(), node.lua_version());
     if theirs != ours {
-        common::skipped(&format!("SKYNET_UPSTREAM has Lua {theirs}, the node Lua {ours}"));
+        common::skipped(&format!(
+            "SKYNET_UPSTREAM has Lua {theirs}, the node Lua {ours}"
+        ));
         return Vec::new();
     }
     if upstream.level() != node.level() {
@@ -54,7 +56,10 @@ fn trials() -> Vec<Trial> {
         return Vec::new();
     }
     let mixtures = [
-        ("core", node.with_modules_of(&upstream).with_lua_of(&upstream)),
+        (
+            "core",
+            node.with_modules_of(&upstream).with_lua_of(&upstream),
+        ),
         ("modules", upstream.with_modules_of(&node)),
         ("lua", upstream.with_lua_of(&node)),
         ("node", node),
@@ -85,9 +90,18 @@ fn check(case: &Case, tree: &Tree, upstream: &Tree, reference: &Reference) -> Re
     let mut text = String::new();
     if case.log == Order::PerService {
         let (want, got) = (by_service(&want.log), by_service(&got.log));
-        for source in want.keys().chain(got.keys().filter(|k| !want.contains_key(k))) {
-            let of = |seen: &BTreeMap<u32, Vec<String>>| seen.get(source).cloned().unwrap_or_default();
-            text += &compare(&format!("log of :{source:08x}"), Order::Exact, of(&want), of(&got));
+        for source in want
+            .keys()
+            .chain(got.keys().filter(|k| !want.contains_key(k)))
+        {
+            let of =
+                |seen: &BTreeMap<u32, Vec<String>>| seen.get(source).cloned().unwrap_or_default();
+            text += &compare(
+                &format!("log of :{source:08x}"),
+                Order::Exact,
+                of(&want),
+                of(&got),
+            );
         }
     } else {
         text += &compare("log", case.log, flat(&want.log), flat(&got.log));
@@ -95,7 +109,11 @@ fn check(case: &Case, tree: &Tree, upstream: &Tree, reference: &Reference) -> Re
     text += &compare("stdout", case.out, want.out.clone(), got.out);
     text += &compare("stderr", Order::Any, want.err.clone(), got.err);
     text += &compare("client", Order::Exact, want.driver.clone(), got.driver);
-    if text.is_empty() { Ok(()) } else { Err(text.into()) }
+    if text.is_empty() {
+        Ok(())
+    } else {
+        Err(text.into())
+    }
 }
 
 fn by_service(log: &[(u32, String)]) -> BTreeMap<u32, Vec<String>> {
@@ -135,15 +153,24 @@ fn run(case: &Case, tree: &Tree, upstream: &Tree) -> Result<Seen, String> {
         stage.write(&format!("test/{name}"), text);
     }
     let (start, more) = (case.start, (case.config)(&stage));
-    let mut node = Node::start(&stage, &format!("{}start = '{start}'\n{more}", cases::CONFIG));
+    let mut node = Node::start(
+        &stage,
+        &format!("{}start = '{start}'\n{more}", cases::CONFIG),
+    );
     let end = Instant::now() + Duration::from_secs(case.limit);
     let mut driver = (case.drive)(&mut node, &stage, upstream)?;
     for (pattern, count) in case.until {
-        node.wait_count(pattern, *count, end.saturating_duration_since(Instant::now()))?;
+        node.wait_count(
+            pattern,
+            *count,
+            end.saturating_duration_since(Instant::now()),
+        )?;
     }
     if case.ends {
         let left = end.saturating_duration_since(Instant::now());
-        let status = node.wait_exit(left).ok_or_else(|| format!("does not end\n{}", node.report()))?;
+        let status = node
+            .wait_exit(left)
+            .ok_or_else(|| format!("does not end\n{}", node.report()))?;
         driver.push(format!("exit code {:?}", status.code()));
     } else {
         // Lines too many would come now.
@@ -162,9 +189,14 @@ fn run(case: &Case, tree: &Tree, upstream: &Tree) -> Result<Seen, String> {
     (case.check)(&raw).map_err(|e| format!("{e}\n{}", node.report()))?;
 
     let mask = Mask::new(&stage, case.masks);
-    let mask_all = |lines: Vec<String>| -> Vec<String> { lines.iter().map(|l| mask.apply(l)).collect() };
+    let mask_all =
+        |lines: Vec<String>| -> Vec<String> { lines.iter().map(|l| mask.apply(l)).collect() };
     let mut seen = Seen {
-        log: raw.log.iter().map(|e| (e.source, mask.apply(&e.text))).collect(),
+        log: raw
+            .log
+            .iter()
+            .map(|e| (e.source, mask.apply(&e.text)))
+            .collect(),
         out: mask_all(raw.out),
         err: mask_all(node.lines_from(From::Err)),
         driver: mask_all(driver),
@@ -172,8 +204,17 @@ fn run(case: &Case, tree: &Tree, upstream: &Tree) -> Result<Seen, String> {
     (case.tidy)(&mut seen);
     if std::env::var_os("SKYNET_TEST_SHOW").is_some() {
         let log = flat(&seen.log).join("\n");
-        println!("=== {} on {}\n{log}\n--- stdout\n{}", case.name, tree.name, seen.out.join("\n"));
-        println!("--- stderr\n{}\n--- client\n{}", seen.err.join("\n"), seen.driver.join("\n"));
+        println!(
+            "=== {} on {}\n{log}\n--- stdout\n{}",
+            case.name,
+            tree.name,
+            seen.out.join("\n")
+        );
+        println!(
+            "--- stderr\n{}\n--- client\n{}",
+            seen.err.join("\n"),
+            seen.driver.join("\n")
+        );
     }
     Ok(seen)
 }

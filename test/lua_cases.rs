@@ -41,7 +41,10 @@ fn main() {
 
 fn trials() -> Vec<Trial> {
     let folder = tree::package().join("test/lua");
-    let cases: Vec<Case> = names(&folder).iter().map(|name| read(&folder, name)).collect();
+    let cases: Vec<Case> = names(&folder)
+        .iter()
+        .map(|name| read(&folder, name))
+        .collect();
     assert!(!cases.is_empty(), "{}: no cases", folder.display());
     let mut trees = vec![("node", Tree::node())];
     match Tree::upstream() {
@@ -54,7 +57,9 @@ fn trials() -> Vec<Trial> {
             let applies = case.applies(&tree) && (case.upstream || !tree.is_upstream());
             let (tree, name) = (tree.clone(), case.name.clone());
             let (config, limit) = (case.config.clone(), case.limit);
-            let trial = Trial::test(format!("{on}::{name}"), move || run(&tree, &name, &config, limit));
+            let trial = Trial::test(format!("{on}::{name}"), move || {
+                run(&tree, &name, &config, limit)
+            });
             trials.push(trial.with_ignored_flag(!applies));
         }
     }
@@ -65,7 +70,14 @@ fn names(folder: &Path) -> BTreeSet<String> {
     let entries = std::fs::read_dir(folder).unwrap_or_else(|e| panic!("{}: {e}", folder.display()));
     let paths = entries.map(|e| e.expect("a readable folder").path());
     let scripts = paths.filter(|p| p.is_file() && p.extension().is_some_and(|e| e == "lua"));
-    scripts.map(|p| p.file_stem().expect("a name").to_string_lossy().into_owned()).collect()
+    scripts
+        .map(|p| {
+            p.file_stem()
+                .expect("a name")
+                .to_string_lossy()
+                .into_owned()
+        })
+        .collect()
 }
 
 fn read(folder: &Path, name: &str) -> Case {
@@ -87,7 +99,9 @@ fn read(folder: &Path, name: &str) -> Case {
         match key.trim() {
             "config" => case.config += &format!("{value}\n"),
             "limit" => {
-                let seconds = value.parse().unwrap_or_else(|_| panic!("{name}: limit {value}"));
+                let seconds = value
+                    .parse()
+                    .unwrap_or_else(|_| panic!("{name}: limit {value}"));
                 case.limit = Duration::from_secs(seconds);
             }
             "lua" => case.lua = Some(value.to_owned()),
@@ -130,7 +144,10 @@ snax = "./test/lua/?.lua"
     }
     let mut node = Node::start(&stage, &settings);
     // A case that cannot be loaded, or gives up, has nothing more to say; it is the eighth service.
-    let verdict = format!(r"\] TEST {} (PASSED|FAILED)|\[:00000008\] KILL self", regex::escape(name));
+    let verdict = format!(
+        r"\] TEST {} (PASSED|FAILED)|\[:00000008\] KILL self",
+        regex::escape(name)
+    );
     node.wait_count(&verdict, 1, limit)?;
     if node.count(r"\] TEST ") == 0 {
         return Err(format!("ended without a verdict\n{}", node.report()).into());
@@ -140,9 +157,16 @@ snax = "./test/lua/?.lua"
     };
 
     let log: Vec<String> = node.log().into_iter().map(|e| e.text).collect();
-    let failed: Vec<&str> = log.iter().map(String::as_str).filter(|l| l.starts_with("FAIL")).collect();
+    let failed: Vec<&str> = log
+        .iter()
+        .map(String::as_str)
+        .filter(|l| l.starts_with("FAIL"))
+        .collect();
     let passed = Regex::new(r"^TEST \S+ PASSED (\d+)").expect("a valid pattern");
-    let count = log.iter().find_map(|l| passed.captures(l)).and_then(|c| c[1].parse::<u32>().ok());
+    let count = log
+        .iter()
+        .find_map(|l| passed.captures(l))
+        .and_then(|c| c[1].parse::<u32>().ok());
     let why = match count {
         _ if !failed.is_empty() => format!("failed checks:\n  {}", failed.join("\n  ")),
         None => "the verdict is FAILED".to_owned(),

@@ -15,7 +15,8 @@ use regex::Regex;
 /// Two reports of the monitor are five seconds apart, and the first look may come too early.
 const MONITOR: Duration = Duration::from_secs(30);
 
-const PATHS: &str = "luaservice = './service/?.lua;./lua/?.lua' cpath = './cservice/?.so;./extra/?.so'\n";
+const PATHS: &str =
+    "luaservice = './service/?.lua;./lua/?.lua' cpath = './cservice/?.so;./extra/?.so'\n";
 
 fn stage() -> Stage {
     Stage::new(&Tree::node())
@@ -61,10 +62,16 @@ fn config_language() {
     stage.write("lua/probe.lua", &environment_probe(
         "text int float exp yes no gone sum loc include outer inner after abs up env mid comment name9",
     ));
-    stage.write("sub/outer", "outer = 'in outer'\ninclude 'deep/inner'\nafter = inner .. ' seen'\ninclude 'sibling'\n");
+    stage.write(
+        "sub/outer",
+        "outer = 'in outer'\ninclude 'deep/inner'\nafter = inner .. ' seen'\ninclude 'sibling'\n",
+    );
     stage.write("sub/deep/inner", "inner = 'in inner'\n");
     stage.write("sub/sibling", "up = 'sibling of outer'\n");
-    let absolute = stage.write("elsewhere/absolute", "abs = 'absolute'\ninclude 'neighbour'\n");
+    let absolute = stage.write(
+        "elsewhere/absolute",
+        "abs = 'absolute'\ninclude 'neighbour'\n",
+    );
     stage.write("elsewhere/neighbour", "abs = abs .. ' and its neighbour'\n");
     stage.write(
         "own",
@@ -91,7 +98,9 @@ name9 = "$SKYNET_TEST_9"
         ),
     );
     let mut node = Node::start_with(&stage, &["own", "ignored", "also ignored"], |command| {
-        command.env("SKYNET_TEST_VALUE", "from outside").env("SKYNET_TEST_9", "nine");
+        command
+            .env("SKYNET_TEST_VALUE", "from outside")
+            .env("SKYNET_TEST_9", "nine");
     });
     node.expect("complete", SOON);
     for line in [
@@ -142,7 +151,10 @@ fn settings_have_defaults() {
         // Node 1, second service; the log goes to stdout without time stamps.
         assert_eq!(expect_log(&node, line).source, 0x0100_0002);
     }
-    assert_eq!(node.lines_from(From::Out)[0], "[:01000002] LAUNCH snlua bootstrap");
+    assert_eq!(
+        node.lines_from(From::Out)[0],
+        "[:01000002] LAUNCH snlua bootstrap"
+    );
 }
 
 /// Numbers are read from the start of the text; the environment keeps the text.
@@ -150,7 +162,10 @@ fn settings_have_defaults() {
 fn settings_as_text() {
     let stage = stage();
     stage.write("lua/probe.lua", &environment_probe("thread harbor profile"));
-    let mut node = start(&stage, "bootstrap = 'snlua probe' thread = '3 workers' harbor = '5.9' profile = 1");
+    let mut node = start(
+        &stage,
+        "bootstrap = 'snlua probe' thread = '3 workers' harbor = '5.9' profile = 1",
+    );
     node.expect("complete", SOON);
     assert_eq!(expect_log(&node, "thread=[3 workers]").source, 0x0500_0002);
     expect_log(&node, "harbor=[5.9]");
@@ -160,7 +175,13 @@ fn settings_as_text() {
 /// Only `true` switches accounting on.
 #[test]
 fn profile_switch() {
-    for (setting, on) in [("true", true), ("'true'", true), ("false", false), ("1", false)] {
+    let seconds = Regex::new(r"^\d+\.\d{6}$").expect("valid");
+    for (setting, on) in [
+        ("true", true),
+        ("'true'", true),
+        ("false", false),
+        ("1", false),
+    ] {
         let stage = stage();
         stage.write(
             "lua/probe.lua",
@@ -170,11 +191,14 @@ core.error("time=" .. core.command("STAT", "time"))
 core.callback(function() end)
 "#,
         );
-        let mut node = start(&stage, &format!("bootstrap = 'snlua probe' profile = {setting}"));
+        let mut node = start(
+            &stage,
+            &format!("bootstrap = 'snlua probe' profile = {setting}"),
+        );
         let line = node.expect(r"\] time=", SOON);
         let time = line.split_once("time=").expect("it matched").1;
         if on {
-            assert!(Regex::new(r"^\d+\.\d{6}$").expect("valid").is_match(time), "profile={setting}: {time}");
+            assert!(seconds.is_match(time), "profile={setting}: {time}");
             assert_ne!(time, "0.000000", "profile={setting}");
         } else {
             assert_eq!(time, "0", "profile={setting}");
@@ -200,7 +224,10 @@ core.command("TIMEOUT", "20")
     let mut node = start(&stage, "bootstrap = 'snlua probe'");
     node.expect("fresh=some text$", SOON);
     let status = node.expect_exit(SOON);
-    assert_eq!(std::os::unix::process::ExitStatusExt::signal(&status), Some(libc::SIGABRT));
+    assert_eq!(
+        std::os::unix::process::ExitStatusExt::signal(&status),
+        Some(libc::SIGABRT)
+    );
     node.expect_no_panic();
 }
 
@@ -208,41 +235,70 @@ core.command("TIMEOUT", "20")
 
 #[test]
 fn log_on_stdout() {
-    let stage = stage_with("local skynet = require 'skynet'\nskynet.start(function()\nskynet.error('one\\ntwo')\nend)\n");
+    let stage = stage_with(
+        "local skynet = require 'skynet'\nskynet.start(function()\nskynet.error('one\\ntwo')\nend)\n",
+    );
     let mut node = start(&stage, "logger = nil");
     node.expect("^two$", SOON);
     let lines = node.lines_from(From::Out);
     // The log service itself is launched before there is a log.
-    assert_eq!(lines[0], "[:00000002] LAUNCH snlua bootstrap", "{}", node.report());
-    assert!(lines.iter().any(|l| l == "[:00000008] one"), "{}", node.report());
+    assert_eq!(
+        lines[0],
+        "[:00000002] LAUNCH snlua bootstrap",
+        "{}",
+        node.report()
+    );
+    assert!(
+        lines.iter().any(|l| l == "[:00000008] one"),
+        "{}",
+        node.report()
+    );
     assert!(!stage.file("node.log").exists());
 }
 
 #[test]
 fn log_file_has_time_stamps() {
-    let stage = stage_with("local skynet = require 'skynet'\nskynet.start(function()\nskynet.error 'hello'\nend)\n");
+    let stage = stage_with(
+        "local skynet = require 'skynet'\nskynet.start(function()\nskynet.error 'hello'\nend)\n",
+    );
     stage.write("node.log", "an earlier line\n");
     let mut node = start(&stage, "");
     node.expect("hello$", SOON);
     node.stop();
     let text = stage.read("node.log");
     let mut lines = text.lines();
-    assert_eq!(lines.next(), Some("an earlier line"), "the file is appended to");
-    let format = Regex::new(r"^(\d\d/\d\d/\d\d \d\d:\d\d:\d\d)\.\d\d \[:[0-9a-f]{8}\] .+$").expect("valid");
+    assert_eq!(
+        lines.next(),
+        Some("an earlier line"),
+        "the file is appended to"
+    );
+    let format =
+        Regex::new(r"^(\d\d/\d\d/\d\d \d\d:\d\d:\d\d)\.\d\d \[:[0-9a-f]{8}\] .+$").expect("valid");
     let mut stamps = Vec::new();
     for line in lines {
-        let found = format.captures(line).unwrap_or_else(|| panic!("odd log line {line:?}"));
+        let found = format
+            .captures(line)
+            .unwrap_or_else(|| panic!("odd log line {line:?}"));
         stamps.push(local_seconds(&found[1]));
     }
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs() as i64;
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .expect("after 1970")
+        .as_secs() as i64;
     assert!(stamps.is_sorted(), "{text}");
     let late = now - stamps.last().expect("there are lines");
-    assert!((-2..120).contains(&late), "the last line is {late} seconds old\n{text}");
+    assert!(
+        (-2..120).contains(&late),
+        "the last line is {late} seconds old\n{text}"
+    );
 }
 
 /// Seconds since the epoch of a local time `dd/mm/yy HH:MM:SS`.
 fn local_seconds(stamp: &str) -> i64 {
-    let n: Vec<i32> = stamp.split(['/', ' ', ':']).map(|p| p.parse().expect("a number")).collect();
+    let n: Vec<i32> = stamp
+        .split(['/', ' ', ':'])
+        .map(|p| p.parse().expect("a number"))
+        .collect();
     // SAFETY: `tm` is a plain C struct for which all zeros is a value; mktime only reads and
     // normalises it.
     unsafe {
@@ -283,7 +339,10 @@ fn hangup_reopens_the_log() {
     node.stop();
     // No line is lost or written twice.
     let both = stage.read("moved.log") + &stage.read("node.log");
-    let ticks: Vec<u32> = both.lines().filter_map(|l| l.split_once("tick ")?.1.parse().ok()).collect();
+    let ticks: Vec<u32> = both
+        .lines()
+        .filter_map(|l| l.split_once("tick ")?.1.parse().ok())
+        .collect();
     assert_eq!(ticks, (1..=ticks.len() as u32).collect::<Vec<_>>());
 }
 
@@ -338,16 +397,19 @@ fn message_log() {
         "lua/probe.lua",
         r#"local core = require "skynet.core"
 local target = core.command("LAUNCH", "snlua logged")
-core.command("LOGON", target)
-core.command("LOGON", target)
 local handle = tonumber(target:sub(2), 16)
-core.send(handle, 0, 5, "AB\0\xff")
-core.send(handle, 10, 0, "")
-core.command("LOGON", ":00ffffff")
-local n = 0
+local step = 0
 core.callback(function()
-    n = n + 1
-    if n == 1 then
+    step = step + 1
+    if step == 1 then
+        -- By now the target has had its start message.
+        core.command("LOGON", target)
+        core.command("LOGON", target)
+        core.command("LOGON", ":00ffffff")
+        core.send(handle, 0, 5, "AB\0\xff")
+        core.send(handle, 10, 0, "")
+        core.command("TIMEOUT", "30")
+    else
         core.command("LOGOFF", target)
         core.error "complete"
     end
@@ -358,22 +420,26 @@ core.command("TIMEOUT", "30")
     let mut node = start(&stage, "bootstrap = 'snlua probe' logpath = './logs'");
     node.expect("complete", SOON);
     let path = "./logs/00000003.log";
-    assert_eq!(expect_log(&node, &format!("Open log file {path}")).source, 2);
+    assert_eq!(
+        expect_log(&node, &format!("Open log file {path}")).source,
+        2
+    );
     assert_eq!(expect_log(&node, "Close log file :00000003").source, 2);
     assert_eq!(node.count("log file"), 2, "{}", node.report());
     let text = stage.read(path);
     let lines: Vec<&str> = text.lines().collect();
     let want = [
         r"^open time: \d+ \w{3} \w{3} [ \d]\d \d\d:\d\d:\d\d \d{4}$",
-        // The start message of the service.
-        r"^:00000003 0 0 \d+ 6c6f67676564$",
         r"^:00000002 0 5 \d+ 414200ff$",
         r"^:00000002 10 0 \d+ $",
         r"^close time: \d+$",
     ];
     assert_eq!(lines.len(), want.len(), "{text}");
     for (line, pattern) in lines.iter().zip(want) {
-        assert!(Regex::new(pattern).expect("valid").is_match(line), "{line:?} is not /{pattern}/");
+        assert!(
+            Regex::new(pattern).expect("valid").is_match(line),
+            "{line:?} is not /{pattern}/"
+        );
     }
 }
 
@@ -403,8 +469,15 @@ driver.start(listener)
 "#,
     );
     let port = stage.port(1);
-    let mut node = start(&stage, &format!("bootstrap = 'snlua probe' logpath = './logs' port = {port}"));
-    assert!(wait_until(|| TcpStream::connect(("127.0.0.1", port)).is_ok()), "{}", node.report());
+    let mut node = start(
+        &stage,
+        &format!("bootstrap = 'snlua probe' logpath = './logs' port = {port}"),
+    );
+    assert!(
+        wait_until(|| TcpStream::connect(("127.0.0.1", port)).is_ok()),
+        "{}",
+        node.report()
+    );
     let mut client = TcpStream::connect(("127.0.0.1", port)).expect("it listens");
     client.write_all(b"hi\0!").expect("it reads");
     node.expect("complete", SOON);
@@ -416,7 +489,10 @@ driver.start(listener)
         let regex = Regex::new(&format!("(?m){pattern}")).expect("valid");
         assert!(regex.is_match(&text), "no line /{pattern}/ in\n{text}");
     };
-    line(&format!(r"^\[socket\] 4 \d+ \d+ \[127\.0\.0\.1:\d+{}", if end.is_empty() { "" } else { r"\]$" }));
+    line(&format!(
+        r"^\[socket\] 4 \d+ \d+ \[127\.0\.0\.1:\d+{}",
+        if end.is_empty() { "" } else { r"\]$" }
+    ));
     line(r"^\[socket\] 1 \d+ 4 68690021$");
 }
 
@@ -436,7 +512,12 @@ core.callback(function() end)
         );
         let mut node = start(&stage, &format!("bootstrap = 'snlua probe' {setting}"));
         node.expect("complete", SOON);
-        assert_eq!(node.count(r"Open log file \./nowhere/00000002\.log fail$"), said, "{}", node.report());
+        assert_eq!(
+            node.count(r"Open log file \./nowhere/00000002\.log fail$"),
+            said,
+            "{}",
+            node.report()
+        );
         assert_eq!(node.count("log file"), said, "{}", node.report());
     }
 }
@@ -445,7 +526,9 @@ core.callback(function() end)
 
 #[test]
 fn preload_runs_before_every_service() {
-    let stage = stage_with("local skynet = require 'skynet'\nprint('MAIN', LOADED)\nskynet.start(function() end)\n");
+    let stage = stage_with(
+        "local skynet = require 'skynet'\nprint('MAIN', LOADED)\nskynet.start(function() end)\n",
+    );
     stage.write("pre.lua", "print('PRELOAD', ...)\nLOADED = 'yes'\n");
     let mut node = start(&stage, "preload = './pre.lua'");
     node.expect("^MAIN\tyes$", SOON);
@@ -453,7 +536,12 @@ fn preload_runs_before_every_service() {
     assert_eq!(seen[0], "PRELOAD\tbootstrap", "{}", node.report());
     for name in ["launcher", "main"] {
         let line = format!("PRELOAD\t{name}");
-        assert_eq!(seen.iter().filter(|l| **l == line).count(), 1, "{line}\n{}", node.report());
+        assert_eq!(
+            seen.iter().filter(|l| **l == line).count(),
+            1,
+            "{line}\n{}",
+            node.report()
+        );
     }
 }
 
@@ -461,7 +549,9 @@ fn preload_runs_before_every_service() {
 
 #[test]
 fn abort_ends_with_code_0() {
-    let stage = stage_with("local skynet = require 'skynet'\nrequire 'skynet.manager'\nprint 'here'\nskynet.abort()\n");
+    let stage = stage_with(
+        "local skynet = require 'skynet'\nrequire 'skynet.manager'\nprint 'here'\nskynet.abort()\n",
+    );
     let mut node = start(&stage, "");
     node.expect_code(0, SOON);
     node.expect("^here$", SOON);
@@ -497,7 +587,11 @@ fn stays_while_the_log_service_lives() {
     stage.write("lua/only.lua", "require('skynet.core').command('EXIT')\n");
     let mut node = start(&stage, "bootstrap = 'snlua only'");
     node.expect(r"\[:00000002\] KILL self", SOON);
-    assert!(node.wait_exit(Duration::from_millis(1500)).is_none(), "{}", node.report());
+    assert!(
+        node.wait_exit(Duration::from_millis(1500)).is_none(),
+        "{}",
+        node.report()
+    );
 }
 
 #[test]
@@ -508,7 +602,10 @@ fn terminate_and_interrupt_keep_their_default() {
         node.expect("tick 1$", SOON);
         node.signal(number);
         let status = node.expect_exit(SOON);
-        assert_eq!(std::os::unix::process::ExitStatusExt::signal(&status), Some(number));
+        assert_eq!(
+            std::os::unix::process::ExitStatusExt::signal(&status),
+            Some(number)
+        );
     }
 }
 
@@ -546,7 +643,8 @@ impl Daemon {
 
     fn link(&self, name: &str) -> String {
         let path = fs::read_link(format!("/proc/{}/{name}", self.0));
-        path.map(|p| p.to_string_lossy().into_owned()).unwrap_or_default()
+        path.map(|p| p.to_string_lossy().into_owned())
+            .unwrap_or_default()
     }
 }
 
@@ -592,24 +690,37 @@ end)
     assert!(wait_until(|| logged(&stage, "daemon runs")));
     assert!(daemon.alive());
     assert_ne!(daemon.0, node.pid());
-    // SAFETY: getsid only asks.
-    assert_eq!(unsafe { libc::getsid(daemon.0) }, unsafe { libc::getpgid(daemon.0) }, "a session of its own");
+    // SAFETY: both only ask.
+    let (session, group) = unsafe { (libc::getsid(daemon.0), libc::getpgid(daemon.0)) };
+    assert_eq!(session, group, "a session of its own");
     let here = stage.path().canonicalize().expect("it exists");
     assert_eq!(daemon.link("cwd"), here.to_string_lossy());
     for stream in ["fd/0", "fd/1", "fd/2"] {
         assert_eq!(daemon.link(stream), "/dev/null", "{stream}");
     }
-    let mode = std::os::unix::fs::PermissionsExt::mode(&stage.file("node.pid").metadata().expect("there").permissions());
+    let mode = std::os::unix::fs::PermissionsExt::mode(
+        &stage
+            .file("node.pid")
+            .metadata()
+            .expect("there")
+            .permissions(),
+    );
     assert_eq!(mode & 0o400, 0o400);
 
     // A second one is refused and disturbs nothing.
     let mut second = start(&stage, config);
     second.expect_code(1, SOON);
-    second.expect(&format!(r"^Skynet is already running, pid = {}\.$", daemon.0), SOON);
+    second.expect(
+        &format!(r"^Skynet is already running, pid = {}\.$", daemon.0),
+        SOON,
+    );
     assert!(daemon.alive());
 
     stage.write("stop", "");
-    assert!(wait_until(|| !stage.file("node.pid").exists()), "the pid file is left behind");
+    assert!(
+        wait_until(|| !stage.file("node.pid").exists()),
+        "the pid file is left behind"
+    );
     assert!(wait_until(|| !daemon.alive()));
 }
 
@@ -678,9 +789,15 @@ end)
         Level::Head => r"error: A message from",
         Level::V18 => r"\] A message from",
     };
-    let line = format!(r"{line} \[ :00000008 \] to \[ :00000009 \] maybe in an endless loop \(version = \d+\)$");
+    let line = format!(
+        r"{line} \[ :00000008 \] to \[ :00000009 \] maybe in an endless loop \(version = \d+\)$"
+    );
     node.expect(&line, MONITOR);
-    let by = node.log().into_iter().find(|e| e.text.contains("endless loop")).expect("it is there");
+    let by = node
+        .log()
+        .into_iter()
+        .find(|e| e.text.contains("endless loop"))
+        .expect("it is there");
     assert_eq!(by.source, 0, "the core says it");
 
     stage.write("break", "");
@@ -691,8 +808,15 @@ end)
     node.expect_count("endless flag", 2, SOON);
     expect_log(&node, "endless flag 1");
     expect_log(&node, "endless flag 0");
-    let error = node.log().into_iter().find(|e| e.source == 9 && e.text.contains("signal 0") && e.text.contains("loop.lua:4"));
-    assert!(error.is_some(), "the error names the place\n{}", node.report());
+    let error = node
+        .log()
+        .into_iter()
+        .find(|e| e.source == 9 && e.text.contains("signal 0") && e.text.contains("loop.lua:4"));
+    assert!(
+        error.is_some(),
+        "the error names the place\n{}",
+        node.report()
+    );
 }
 
 #[test]
@@ -734,10 +858,18 @@ end)
         Level::V18 => "",
     };
     let text = format!("{prefix}May overload, message queue length = ");
-    let lines: Vec<Entry> = node.log().into_iter().filter(|e| e.text.starts_with(&text)).collect();
+    let lines: Vec<Entry> = node
+        .log()
+        .into_iter()
+        .filter(|e| e.text.starts_with(&text))
+        .collect();
     assert_eq!(lines.len(), 1, "{}", node.report());
     assert_eq!(lines[0].source, 9);
-    assert_eq!(lines[0].text[text.len()..], *"5000", "what is left behind the message taken");
+    assert_eq!(
+        lines[0].text[text.len()..],
+        *"5000",
+        "what is left behind the message taken"
+    );
 }
 
 #[test]
@@ -781,7 +913,10 @@ end)
         .map(|c| c[1].parse().expect("a float"))
         .collect();
     assert_eq!(marks.len(), 2, "{}", node.report());
-    assert!((32.0..40.0).contains(&marks[0]) && (64.0..72.0).contains(&marks[1]), "{marks:?}");
+    assert!(
+        (32.0..40.0).contains(&marks[0]) && (64.0..72.0).contains(&marks[1]),
+        "{marks:?}"
+    );
 }
 
 #[test]
@@ -799,9 +934,24 @@ end)
     );
     let mut node = start(&stage, "");
     node.expect("complete$", SOON);
-    assert_eq!(node.count(r"\[:00000008\] recv a signal 1$"), 1, "{}", node.report());
-    assert_eq!(node.count(r"\[:00000008\] recv a signal 7$"), 1, "{}", node.report());
-    assert_eq!(node.count(r"\[:00000008\] Current Memory [1-9]\d*\.\d{3}K$"), 1, "{}", node.report());
+    assert_eq!(
+        node.count(r"\[:00000008\] recv a signal 1$"),
+        1,
+        "{}",
+        node.report()
+    );
+    assert_eq!(
+        node.count(r"\[:00000008\] recv a signal 7$"),
+        1,
+        "{}",
+        node.report()
+    );
+    assert_eq!(
+        node.count(r"\[:00000008\] Current Memory [1-9]\d*\.\d{3}K$"),
+        1,
+        "{}",
+        node.report()
+    );
     assert_eq!(node.count("recv a signal"), 2, "{}", node.report());
 }
 
@@ -832,11 +982,18 @@ end)
     node.expect("LAUNCH snlua main", SOON);
     for _ in 0..3 {
         let mut client = None;
-        assert!(wait_until(|| { client = TcpStream::connect(("127.0.0.1", port)).ok(); client.is_some() }));
+        assert!(wait_until(|| {
+            client = TcpStream::connect(("127.0.0.1", port)).ok();
+            client.is_some()
+        }));
         let mut client = client.expect("it was just there");
         client.set_read_timeout(Some(SOON)).expect("a socket");
         client.read_exact(&mut [0; 1000]).expect("it writes");
     }
     node.expect_count("served$", 3, SOON);
-    assert!(node.wait_exit(Duration::ZERO).is_none(), "{}", node.report());
+    assert!(
+        node.wait_exit(Duration::ZERO).is_none(),
+        "{}",
+        node.report()
+    );
 }

@@ -39,7 +39,10 @@ fn numbers(message: &str, words: &str) -> Option<Vec<u64>> {
 
 /// The numbers of all messages that start with `words`.
 fn all_numbers(node: &Node, words: &str) -> Vec<Vec<u64>> {
-    node.log().iter().filter_map(|e| numbers(&e.text, words)).collect()
+    node.log()
+        .iter()
+        .filter_map(|e| numbers(&e.text, words))
+        .collect()
 }
 
 #[test]
@@ -49,9 +52,24 @@ fn calls_between_two_services() {
         let mut node = start(&stage, "volume_calls", &format!("thread = {threads}"));
         node.expect("waiting ", LIMIT);
         let calls = CALLS as u64;
-        assert_eq!(all_numbers(&node, "in turn"), [[calls]], "{}", node.report());
-        assert_eq!(all_numbers(&node, "at once"), [[calls]], "{}", node.report());
-        assert_eq!(all_numbers(&node, "served"), [[2 * calls]], "{}", node.report());
+        assert_eq!(
+            all_numbers(&node, "in turn"),
+            [[calls]],
+            "{}",
+            node.report()
+        );
+        assert_eq!(
+            all_numbers(&node, "at once"),
+            [[calls]],
+            "{}",
+            node.report()
+        );
+        assert_eq!(
+            all_numbers(&node, "served"),
+            [[2 * calls]],
+            "{}",
+            node.report()
+        );
         assert_eq!(all_numbers(&node, "waiting"), [[0]], "{}", node.report());
         node.expect_no_panic();
     }
@@ -89,14 +107,27 @@ int total_init(void *inst, void *ctx, const char *parm) {
     let rounds = all_numbers(&node, "round");
     for (index, round) in rounds.iter().enumerate() {
         let want = [index as u64 + 1, SERVICES, SERVICES, SERVICES, 0];
-        assert_eq!(round[..5], want, "round, answered, live, gone, left\n{}", node.report());
+        assert_eq!(
+            round[..5],
+            want,
+            "round, answered, live, gone, left\n{}",
+            node.report()
+        );
     }
     // What a service leaves behind would be there many times over in the rounds after the second.
     let services = SERVICES * (ROUNDS as u64 - 2);
-    let limits = [("bytes of messages", 5, 64), ("blocks", 6, 1), ("bytes allocated", 7, 16 << 10)];
+    let limits = [
+        ("bytes of messages", 5, 64),
+        ("blocks", 6, 1),
+        ("bytes allocated", 7, 16 << 10),
+    ];
     for (what, column, per_service) in limits {
         let (first, last) = (rounds[1][column], rounds[ROUNDS - 1][column]);
-        assert!(last <= first + per_service * services / 2, "{what} grew from {first} to {last}\n{}", node.report());
+        assert!(
+            last <= first + per_service * services / 2,
+            "{what} grew from {first} to {last}\n{}",
+            node.report()
+        );
     }
 }
 
@@ -107,15 +138,28 @@ fn clients_of_a_gate() {
     let port = stage.port(1);
     let mut node = start(&stage, "volume_gate", &format!("port = {port}"));
     node.expect("open for clients", SOON);
-    let players: Vec<_> = (0..PLAYERS).map(|player| thread::spawn(move || play(player, port))).collect();
+    let players: Vec<_> = (0..PLAYERS)
+        .map(|player| thread::spawn(move || play(player, port)))
+        .collect();
     let mut lost = Vec::new();
     for player in players {
         lost.extend(player.join().expect("a player does not panic"));
     }
-    assert!(lost.is_empty(), "{} clients: {}\n{}", lost.len(), lost.join("\n"), node.report());
+    assert!(
+        lost.is_empty(),
+        "{} clients: {}\n{}",
+        lost.len(),
+        lost.join("\n"),
+        node.report()
+    );
     let (clients, frames) = (CLIENTS as u64, (CLIENTS * FRAMES) as u64);
     node.expect(&format!("count {clients} {clients} 0 {frames}$"), LIMIT);
-    assert_eq!(node.count("KILL self"), CLIENTS + 1, "every agent left\n{}", node.report());
+    assert_eq!(
+        node.count("KILL self"),
+        CLIENTS + 1,
+        "every agent left\n{}",
+        node.report()
+    );
     node.expect_no_panic();
 }
 
@@ -134,7 +178,10 @@ fn play(player: usize, port: u16) -> Vec<String> {
         for frame in 0..FRAMES {
             match receive(stream) {
                 Ok(got) if got == payload(*client, frame) => continue,
-                Ok(got) => wrong.push(format!("client {client}: frame {frame} is wrong ({} bytes)", got.len())),
+                Ok(got) => wrong.push(format!(
+                    "client {client}: frame {frame} is wrong ({} bytes)",
+                    got.len()
+                )),
                 Err(e) => wrong.push(format!("client {client}: frame {frame}: {e}")),
             }
             break;
@@ -145,7 +192,11 @@ fn play(player: usize, port: u16) -> Vec<String> {
 
 /// Sizes from 0 to beyond what one read takes.
 fn payload(client: usize, frame: usize) -> Vec<u8> {
-    let size = if frame == 0 { 0 } else { (client * 131 + frame * 977) % 6000 };
+    let size = if frame == 0 {
+        0
+    } else {
+        (client * 131 + frame * 977) % 6000
+    };
     (0..size).map(|i| (client + frame + i) as u8).collect()
 }
 

@@ -43,17 +43,20 @@ end
 
 local switch
 
+local function yielded(_, ...)
+	return true, ...
+end
+
 -- What a resumed coroutine came back with.
-local function came_back(co, ok, signal, ...)
-	if not ok then
-		return false, signal
-	elseif signal == USER then
-		return true, ...
-	elseif co_status(co) == "dead" then
-		return true, signal, ...
+local function came_back(co, ok, ...)
+	local signal = ...
+	if ok and signal == USER then
+		return yielded(...)
+	elseif not ok or co_status(co) == "dead" then
+		return ok, ...
 	end
 	blocked[co] = true
-	return switch(co, co_yield(signal, ...))
+	return switch(co, co_yield(...))
 end
 
 function switch(co, ...)

@@ -21,7 +21,8 @@ impl std::fmt::Display for Entry {
 
 /// Start of a log line: a time stamp when the log is a file, then the handle.
 static HEAD: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(r"^(?:\d\d/\d\d/\d\d \d\d:\d\d:\d\d\.\d\d )?\[:([0-9a-f]{8})\] (.*)$").expect("valid")
+    Regex::new(r"^(?:\d\d/\d\d/\d\d \d\d:\d\d:\d\d\.\d\d )?\[:([0-9a-f]{8})\] (.*)$")
+        .expect("valid")
 });
 
 /// Puts log lines together to entries. Lines before the first entry are left out.
@@ -70,7 +71,8 @@ impl Mask {
         let own = |r: &(&str, &str)| (r.0.to_owned(), r.1.to_owned());
         all.extend(rules.iter().map(own));
         all.extend(COMMON.iter().map(own));
-        let compile = |(p, r): (String, String)| (Regex::new(&p).unwrap_or_else(|e| panic!("{e}")), r);
+        let compile =
+            |(p, r): (String, String)| (Regex::new(&p).unwrap_or_else(|e| panic!("{e}")), r);
         Mask {
             rules: all.into_iter().map(compile).collect(),
         }
@@ -80,7 +82,9 @@ impl Mask {
         let mut text = text.to_owned();
         for (pattern, replacement) in &self.rules {
             if pattern.is_match(&text) {
-                text = pattern.replace_all(&text, replacement.as_str()).into_owned();
+                text = pattern
+                    .replace_all(&text, replacement.as_str())
+                    .into_owned();
             }
         }
         text

@@ -39,7 +39,7 @@ pub fn free() -> u16 {
 }
 
 fn is_free(port: u16) -> bool {
-    ["0.0.0.0", "127.0.0.1"]
-        .iter()
-        .all(|host| TcpListener::bind((*host, port)).is_ok() && UdpSocket::bind((*host, port)).is_ok())
+    ["0.0.0.0", "127.0.0.1"].iter().all(|host| {
+        TcpListener::bind((*host, port)).is_ok() && UdpSocket::bind((*host, port)).is_ok()
+    })
 }

@@ -89,7 +89,10 @@ impl Process {
         unsafe {
             command.pre_exec(|| {
                 libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
-                let none = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+                let none = libc::rlimit {
+                    rlim_cur: 0,
+                    rlim_max: 0,
+                };
                 libc::setrlimit(libc::RLIMIT_CORE, &none);
                 Ok(())
             });
@@ -160,7 +163,12 @@ impl Process {
     /// The lines of one source, as text.
     pub fn lines_from(&self, from: From) -> Vec<String> {
         let lines = self.output.lock();
-        lines.all.iter().filter(|l| l.from == from).map(|l| l.text.clone()).collect()
+        lines
+            .all
+            .iter()
+            .filter(|l| l.from == from)
+            .map(|l| l.text.clone())
+            .collect()
     }
 
     /// All lines as one text.
@@ -172,11 +180,21 @@ impl Process {
     /// Number of lines that match.
     pub fn count(&self, pattern: &str) -> usize {
         let regex = regex(pattern);
-        self.output.lock().all.iter().filter(|l| regex.is_match(&l.text)).count()
+        self.output
+            .lock()
+            .all
+            .iter()
+            .filter(|l| regex.is_match(&l.text))
+            .count()
     }
 
     /// Waits until `count` lines match `pattern`.
-    pub fn wait_count(&mut self, pattern: &str, count: usize, limit: Duration) -> Result<(), String> {
+    pub fn wait_count(
+        &mut self,
+        pattern: &str,
+        count: usize,
+        limit: Duration,
+    ) -> Result<(), String> {
         let regex = regex(pattern);
         let end = Instant::now() + limit;
         let (mut seen, mut found) = (0, 0);
@@ -185,7 +203,10 @@ impl Process {
             // Noted before looking: what an ended process wrote has been read by then.
             let ended = self.wait_exit(Duration::ZERO).is_some() && output.lock().open == 0;
             let lines = output.lock();
-            found += lines.all[seen..].iter().filter(|l| regex.is_match(&l.text)).count();
+            found += lines.all[seen..]
+                .iter()
+                .filter(|l| regex.is_match(&l.text))
+                .count();
             seen = lines.all.len();
             if found >= count {
                 return Ok(());
@@ -251,7 +272,11 @@ impl Process {
     pub fn expect_exit(&mut self, limit: Duration) -> ExitStatus {
         match self.wait_exit(limit) {
             Some(status) => status,
-            None => panic!("{}: still running after {limit:?}\n{}", self.name, self.report()),
+            None => panic!(
+                "{}: still running after {limit:?}\n{}",
+                self.name,
+                self.report()
+            ),
         }
     }
 
@@ -289,7 +314,9 @@ impl Process {
                 thread::sleep(Duration::from_millis(1));
             }
             if reader.is_finished() {
-                reader.join().expect("the reader of a stream does not panic");
+                reader
+                    .join()
+                    .expect("the reader of a stream does not panic");
             }
         }
     }
@@ -313,7 +340,12 @@ impl Process {
     #[track_caller]
     pub fn expect_no_panic(&self) {
         for mark in ["panicked at", "RUST_BACKTRACE", "fatal runtime error"] {
-            assert!(!self.text().contains(mark), "{} panicked\n{}", self.name, self.report());
+            assert!(
+                !self.text().contains(mark),
+                "{} panicked\n{}",
+                self.name,
+                self.report()
+            );
         }
     }
 }
@@ -401,12 +433,28 @@ impl Node {
         Node::start_with(stage, args, |_| ())
     }
 
+    /// Starts another node in the same directory, with files of its own: it logs to `<name>.log`.
+    pub fn start_beside(stage: &Stage, name: &str, config: &str) -> Node {
+        let log = format!("{name}.log");
+        let settings = format!("{BASE}logger = './{log}'\n{config}\n");
+        stage.write(&format!("{name}.config"), &settings);
+        let mut command = Command::new(&stage.tree.bin);
+        command
+            .arg(format!("{name}.config"))
+            .current_dir(stage.path());
+        Node(Process::start(name, command, Some(stage.file(&log))))
+    }
+
     /// The same, with a last change of the command, of its environment for instance.
     pub fn start_with(stage: &Stage, args: &[&str], change: impl FnOnce(&mut Command)) -> Node {
         let mut command = Command::new(&stage.tree.bin);
         command.args(args).current_dir(stage.path());
         change(&mut command);
-        Node(Process::start(&stage.tree.name, command, Some(stage.file("node.log"))))
+        Node(Process::start(
+            &stage.tree.name,
+            command,
+            Some(stage.file("node.log")),
+        ))
     }
 
     /// The log so far: of the log file, or of the standard output when nothing went to the file.

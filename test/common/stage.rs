@@ -77,7 +77,11 @@ impl Stage {
             .args([&so, &c])
             .output()
             .unwrap_or_else(|e| panic!("{}: {e}", compiler.display()));
-        assert!(made.status.success(), "{name}.c: {}", String::from_utf8_lossy(&made.stderr));
+        assert!(
+            made.status.success(),
+            "{name}.c: {}",
+            String::from_utf8_lossy(&made.stderr)
+        );
     }
 
     /// The port that stands for `number` in this run. The sources name fixed ports; runs side by side
@@ -99,7 +103,10 @@ impl Stage {
         let entries = std::fs::read_dir(from).unwrap_or_else(|e| panic!("{}: {e}", from.display()));
         for entry in entries {
             let path = entry.expect("a readable folder").path();
-            let name = path.file_name().expect("an entry has a name").to_string_lossy();
+            let name = path
+                .file_name()
+                .expect("an entry has a name")
+                .to_string_lossy();
             let target = format!("{to}/{name}");
             if path.is_dir() {
                 self.copy_sources(&path, &target, fixed);

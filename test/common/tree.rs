@@ -122,10 +122,16 @@ impl Tree {
             node.expect_exit(SOON);
             node.text()
         });
-        match (line.contains("error: launch logger FAILED"), line.contains("FAILED launch logger")) {
+        match (
+            line.contains("error: launch logger FAILED"),
+            line.contains("FAILED launch logger"),
+        ) {
             (true, false) => Level::Head,
             (false, true) => Level::V18,
-            _ => panic!("{}: unknown words for a failed launch: {line}", self.bin.display()),
+            _ => panic!(
+                "{}: unknown words for a failed launch: {line}",
+                self.bin.display()
+            ),
         }
     }
 }

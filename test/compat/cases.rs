@@ -10,7 +10,9 @@ use super::seen::{Raw, Seen};
 use crate::common::{Node, Stage, Tree};
 
 /// The ports that upstream's tests and examples name; each run gets others in their place.
-pub const PORTS: &[u16] = &[8000, 8001, 8888, 9948, 2013, 2526, 2527, 2528, 2529, 8765, 8766];
+pub const PORTS: &[u16] = &[
+    8000, 8001, 8888, 9948, 2013, 2526, 2527, 2528, 2529, 8765, 8766,
+];
 
 /// Where services are looked for, as in upstream's example configuration.
 pub const CONFIG: &str = r#"
@@ -112,13 +114,66 @@ const SNAX: &[&str] = &[
 
 const SPROTO: &[&str] = &["luaclib/sproto.so", "luaclib/lpeg.so", "lualib/sproto.lua"];
 
+const HARBOR: &[&str] = &[
+    "skynet.so:multicast_core",
+    "lualib/skynet/multicast.lua",
+    "lualib/skynet/harbor.lua",
+    "service/cslave.lua",
+    "service/cmaster.lua",
+];
+
+/// A node with a console and a service to look at: `:00000009` and `:0000000a`.
+const CONSOLE: &[(&str, &str)] = &[
+    (
+        "console_main.lua",
+        r#"
+local skynet = require "skynet"
+skynet.start(function()
+	skynet.newservice("debug_console", skynet.getenv "console")
+	skynet.newservice "target"
+	skynet.timeout(10, function() skynet.error "console is up" end)
+end)
+"#,
+    ),
+    (
+        "target.lua",
+        r#"
+local skynet = require "skynet"
+skynet.info_func(function(...)
+	return { n = select('#', ...), z = "zz" }
+end)
+skynet.start(function()
+	skynet.dispatch("lua", function(_, _, _, ...)
+		skynet.retpack(...)
+	end)
+	skynet.fork(function()
+		skynet.call(skynet.self(), "debug", "LINK")
+	end)
+end)
+"#,
+    ),
+];
+
+/// Figures that the console shows and that differ from run to run.
+const FIGURES: &[Rule] = &[
+    (r"cpu:[\d.e-]+", "cpu:N"),
+    (r"message:\d+", "message:N"),
+    (r"[\d.]+ Kb", "N Kb"),
+    (r"cost [\d.]+ sec", "cost N sec"),
+    (r"[\d.]+K", "NK"),
+    (r"[rw]time:[\d.:ms]+", "time:N"),
+];
+
 /// `<TRACE tag> nanoseconds event : positions`: clock and positions differ.
-const TRACE_CLOCK: Rule = (r"^(<TRACE \S+>) \d+ ", "$1 T ");
+const TRACE_CLOCK: Rule = (r"(<TRACE \S+>) \d+ ", "$1 T ");
 const TRACE_STACK: Rule = (r"(?: @\S+:\d+)+$", " @*");
 
 /// An error that is passed on gets the position of each function on its way in front; the last one is
 /// where it was raised. Upstream colours the text.
-const PASSED_ON: Rule = (r"(error : \S*?m)?(?:\.?/?(?:lualib|service)/\S+:\d+: )+", "$1");
+const PASSED_ON: Rule = (
+    r"(error : \S*?m)?(?:\.?/?(?:lualib|service)/\S+:\d+: )+",
+    "$1",
+);
 
 /// The last number of a line is a clock value.
 const CLOCK: Rule = (r"([\t ])\d+$", "${1}T");
@@ -140,7 +195,9 @@ fn steps(lines: &[String], pattern: &str, want: &[i64]) -> Result<(), String> {
     if got.len() == want.len() && got.iter().zip(want).all(fits) {
         return Ok(());
     }
-    Err(format!("times of /{pattern}/: steps {got:?}, want about {want:?}"))
+    Err(format!(
+        "times of /{pattern}/: steps {got:?}, want about {want:?}"
+    ))
 }
 
 /// Upstream's tests, all started by the service of the same name.
@@ -175,7 +232,10 @@ fn tests() -> Vec<Case> {
             name: "testdatasheet",
             until: &[(r"^\[3\]\t", 3)],
             out: Order::Any,
-            needs: &["skynet.so:datasheet_core", "lualib/skynet/datasheet/init.lua"],
+            needs: &[
+                "skynet.so:datasheet_core",
+                "lualib/skynet/datasheet/init.lua",
+            ],
             ..DEFAULT
         },
         Case {
@@ -211,23 +271,25 @@ end)
         },
         Case {
             name: "testendless",
-            // Each pair costs seconds of CPU.
-            until: &[("Cost time", 2)],
+            // A pair costs seconds of CPU.
+            until: &[("Cost time", 1)],
             settle: 0,
+            limit: 90,
             masks: &[(r"time = \t[\d.]+$", "time = \tT")],
             check: |raw| {
-                let regex = Regex::new(r"time = \t([\d.]+)$").expect("valid");
-                let times = raw.out.iter().filter_map(|l| regex.captures(l));
-                let times: Vec<f64> = times.map(|c| c[1].parse().expect("a float")).collect();
-                match times.is_sorted() && times[0] > 0.0 {
-                    true => Ok(()),
-                    false => Err(format!("CPU times do not rise: {times:?}")),
+                let cost = raw.out[1]
+                    .rsplit('\t')
+                    .next()
+                    .and_then(|t| t.parse::<f64>().ok());
+                match cost {
+                    Some(cost) if cost > 0.0 => Ok(()),
+                    other => Err(format!("CPU time of a long loop: {other:?}")),
                 }
             },
             tidy: |seen| {
-                // Whether the monitor came by is chance; so is what follows the second pair.
-                seen.out.truncate(4);
-                seen.out.iter_mut().for_each(|l| *l = l.replace("Endless = \t1", "Endless = \t0"));
+                // Whether the monitor came by is chance; so is what follows the first pair.
+                seen.out.truncate(2);
+                seen.out[0] = seen.out[0].replace("Endless = \t1", "Endless = \t0");
                 seen.log.retain(|(_, text)| !text.contains("endless loop"));
             },
             ..DEFAULT
@@ -259,10 +321,11 @@ end)
             // How often depends on how fast the receiver is; once at least is certain.
             tidy: |seen| {
                 let mut first = true;
-                seen.log.retain(|(_, text)| match text.contains("May overload") {
-                    true => std::mem::take(&mut first),
-                    false => text != "for loop end",
-                });
+                seen.log
+                    .retain(|(_, text)| match text.contains("May overload") {
+                        true => std::mem::take(&mut first),
+                        false => text != "for loop end",
+                    });
             },
             ..DEFAULT
         },
@@ -302,8 +365,14 @@ end)
             name: "testselect",
             until: &[(r"0000000[89]\] KILL self", 2)],
             masks: &[PASSED_ON],
-            // A fifth token is possible.
-            tidy: |seen| seen.log.retain(|(_, text)| text != "RESP SLEEP 5 token<5>"),
+            tidy: |seen| {
+                // A fifth token is possible; sleeps that end a moment apart may change places.
+                seen.log.retain(|(_, text)| text != "RESP SLEEP 5 token<5>");
+                let is_answer = |entry: &(u32, String)| entry.1.starts_with("RESP SLEEP");
+                let mut answers: Vec<_> = seen.log.extract_if(.., |e| is_answer(e)).collect();
+                answers.sort();
+                seen.log.extend(answers);
+            },
             ..DEFAULT
         },
         Case {
@@ -327,7 +396,11 @@ end)
         Case {
             name: "testsm",
             until: &[(r"^s=\t", 3)],
-            needs: &["skynet.so:stm", "lualib/skynet/sharemap.lua", "luaclib/sproto.so"],
+            needs: &[
+                "skynet.so:stm",
+                "lualib/skynet/sharemap.lua",
+                "luaclib/sproto.so",
+            ],
             ..DEFAULT
         },
         Case {
@@ -367,10 +440,17 @@ end)
             masks: &[(r"TIMER \d+\+10", "TIMER T+10"), CLOCK],
             check: |raw| {
                 steps(&raw.out, r"test sleep\t\d+\t(\d+)", &[1; 9])?;
-                steps(&raw.out, r"^\d\t(\d+)$", &[50, 50, 50, 50, 50, 100, 100, 100])
+                steps(
+                    &raw.out,
+                    r"^\d\t(\d+)$",
+                    &[50, 50, 50, 50, 50, 100, 100, 100],
+                )
             },
             // The trace of the first timer is a traceback of several lines.
-            tidy: |seen| seen.out.retain(|l| !l.starts_with('\t') && l != "stack traceback:"),
+            tidy: |seen| {
+                seen.out
+                    .retain(|l| !l.starts_with('\t') && l != "stack traceback:")
+            },
             ..DEFAULT
         },
         Case {
@@ -391,7 +471,7 @@ end)
         Case {
             name: "time",
             until: &[(r"^in 100\t", 1)],
-            masks: &[(r"^\d{2,}$", "T"), CLOCK],
+            masks: &[(r"^\d+$", "T"), CLOCK],
             check: |raw| {
                 steps(&raw.out, r"^in \d\t(\d+)", &[1, 1, 1])?;
                 steps(&raw.out, r"^in 100\t(\d+)", &[])?;
@@ -417,6 +497,131 @@ fn examples() -> Vec<Case> {
             name: "checkdeadloop",
             start: "checkdeadloop",
             until: &[(r"\[:00000008\] KILL self", 1)],
+            ..DEFAULT
+        },
+        Case {
+            name: "console",
+            start: "console_main",
+            files: CONSOLE,
+            config: drive::console_config,
+            drive: drive::console_commands,
+            masks: FIGURES,
+            out: Order::Any,
+            needs: &["service/debug_console.lua"],
+            ..DEFAULT
+        },
+        Case {
+            name: "console_more",
+            start: "console_main",
+            files: CONSOLE,
+            config: drive::console_config,
+            drive: drive::console_more,
+            masks: FIGURES,
+            out: Order::Any,
+            needs: &["service/debug_console.lua", "lualib/skynet/inject.lua"],
+            ..DEFAULT
+        },
+        Case {
+            name: "preload",
+            start: "testterm",
+            config: |_| "preload = './examples/preload.lua'".to_owned(),
+            until: &[("unblock the unexisted", 1)],
+            out: Order::Any,
+            ..DEFAULT
+        },
+        Case {
+            name: "userlog",
+            start: "testterm",
+            config: |_| "logservice = 'snlua' logger = 'userlog'".to_owned(),
+            drive: drive::hangup,
+            until: &[("SIGHUP", 1)],
+            masks: &[(r"\(\d+\.\d\d\): ", "(T): ")],
+            out: Order::Any,
+            ..DEFAULT
+        },
+        Case {
+            name: "share",
+            start: "share",
+            // Tables are shown in the order of their hashes.
+            log: Order::Any,
+            until: &[(r"\[:00000008\] KILL self", 1)],
+            // Reader and writer both act on full seconds: what the reader sees there is chance.
+            masks: &[("^a = [123]$", "a = N")],
+            tidy: |seen| seen.log.retain(|(_, text)| !text.starts_with("b = table")),
+            needs: &[
+                "skynet.so:sharedata_core",
+                "lualib/skynet/sharedata.lua",
+                "service/sharedatad.lua",
+            ],
+            ..DEFAULT
+        },
+        Case {
+            name: "login",
+            start: "main",
+            config: |_| "luaservice = luaservice .. ';./examples/login/?.lua'".to_owned(),
+            drive: drive::login_client,
+            out: Order::Any,
+            needs: &["lualib/snax/loginserver.lua", "lualib/snax/msgserver.lua"],
+            ..DEFAULT
+        },
+        Case {
+            name: "simpleweb",
+            start: "simpleweb",
+            drive: drive::web_client,
+            log: Order::Any,
+            needs: &[
+                "lualib/http/httpd.lua",
+                "lualib/http/sockethelper.lua",
+                "lualib/http/url.lua",
+            ],
+            ..DEFAULT
+        },
+        Case {
+            name: "simplewebsocket",
+            start: "simplewebsocket",
+            until: &[("<: hello world!", 2)],
+            out: Order::Any,
+            masks: &[(r"(sec-websocket-key\t).*", "${1}KEY")],
+            needs: &["lualib/http/websocket.lua"],
+            ..DEFAULT
+        },
+        Case {
+            name: "cluster",
+            start: "cluster1",
+            config: |_| "cluster = './examples/clustername.lua'".to_owned(),
+            drive: drive::cluster_peer,
+            out: Order::Any,
+            masks: &[
+                TRACE_CLOCK,
+                TRACE_STACK,
+                // A node is called by its host and process number.
+                (r"\([^()\s]+-(\w+-\d+)\)", "(NODE-$1)"),
+                (r"(clustersender \w+) \S+", "$1 NODE"),
+            ],
+            needs: &[
+                "skynet.so:cluster_core",
+                "lualib/skynet/cluster.lua",
+                "service/clusterd.lua",
+            ],
+            ..DEFAULT
+        },
+        Case {
+            name: "harborlink",
+            start: "testharborlink",
+            config: drive::main_config,
+            drive: drive::harbor_peer,
+            needs: HARBOR,
+            ..DEFAULT
+        },
+        Case {
+            name: "multicast_between_nodes",
+            start: "testmulticast",
+            config: drive::main_config,
+            drive: drive::multicast_peer,
+            out: Order::Any,
+            // On their way to the first node the messages race with the end of the channel.
+            tidy: |seen| seen.out.retain(|line| !line.contains("Remote message")),
+            needs: HARBOR,
             ..DEFAULT
         },
         Case {

@@ -14,12 +14,6 @@ impl Raw {
         let own = self.log.iter().filter(|e| e.source == source);
         own.map(|e| e.text.clone()).collect()
     }
-
-    /// The log messages that contain `text`.
-    pub fn log_with(&self, text: &str) -> Vec<String> {
-        let matching = self.log.iter().filter(|e| e.text.contains(text));
-        matching.map(|e| e.text.clone()).collect()
-    }
 }
 
 /// Prepared for comparison: what differs from run to run is masked.
@@ -34,5 +28,7 @@ pub struct Seen {
 
 /// A log as lines.
 pub fn flat(log: &[(u32, String)]) -> Vec<String> {
-    log.iter().map(|(source, text)| format!("[:{source:08x}] {text}")).collect()
+    log.iter()
+        .map(|(source, text)| format!("[:{source:08x}] {text}"))
+        .collect()
 }

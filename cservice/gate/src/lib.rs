@@ -5,10 +5,11 @@
 //!
 //! - `param`: the launch parameter
 //! - `command`: the text commands that other services send
+//! - `scan`: numbers, words and handles in such text
 //! - `framing`: from a byte stream to packets
 //! - `service`: the service itself and its C entry points; the only module that touches the core
 //!
-//! The first three are plain functions on bytes, so that the unit tests need no executable to link with.
+//! The first four are plain functions on bytes, so that the unit tests need no executable to link with.
 
 mod command;
 mod framing;

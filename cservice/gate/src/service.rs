@@ -224,25 +224,29 @@ impl Gate {
                 // SAFETY: as above; `data` is not used any more.
                 unsafe { libc::free(event.buffer.cast()) };
             }
-            SKYNET_SOCKET_TYPE_CONNECT => {
-                if self.listener != Some(id) && !self.connections.contains_key(&id) {
-                    self.host.log(format!("Close unknown connection {id}"));
-                    self.host.close_socket(id);
-                }
-            }
+            SKYNET_SOCKET_TYPE_CONNECT => self.connected(id),
             SKYNET_SOCKET_TYPE_ACCEPT => self.accept(event.ud, text),
-            SKYNET_SOCKET_TYPE_CLOSE | SKYNET_SOCKET_TYPE_ERROR => {
-                if self.connections.remove(&id).is_some() {
-                    // After an end of file the socket lives on, half closed, until its owner closes it.
-                    self.host.close_socket(id);
-                    self.report(0, format!("{id} close").as_bytes());
-                }
-            }
+            SKYNET_SOCKET_TYPE_CLOSE | SKYNET_SOCKET_TYPE_ERROR => self.closed(id),
             SKYNET_SOCKET_TYPE_WARNING => {
                 let size = event.ud;
                 self.host.log(format!("fd ({id}) send buffer ({size})K"));
             }
             _ => (),
+        }
+    }
+
+    fn connected(&self, id: c_int) {
+        if self.listener != Some(id) && !self.connections.contains_key(&id) {
+            self.host.log(format!("Close unknown connection {id}"));
+            self.host.close_socket(id);
+        }
+    }
+
+    fn closed(&mut self, id: c_int) {
+        if self.connections.remove(&id).is_some() {
+            // After an end of file the socket lives on, half closed, until its owner closes it.
+            self.host.close_socket(id);
+            self.report(0, format!("{id} close").as_bytes());
         }
     }
 

@@ -384,12 +384,12 @@ unsafe fn raise_fault(l: *mut lua_State, fault: Fault) -> ! {
 ///
 /// # Safety
 /// A live state with `count` arguments; `pairs_key` as in [`Writer`]. May raise.
-unsafe fn pack_in_lua_mode<'a>(
+unsafe fn pack_in_lua_mode(
     l: *mut lua_State,
     count: c_int,
     pairs_key: c_int,
-    inline: &'a mut [MaybeUninit<u8>; INLINE_BUFFER],
-) -> &'a [u8] {
+    inline: &mut [MaybeUninit<u8>; INLINE_BUFFER],
+) -> &[u8] {
     // SAFETY: as the caller promises; the bytes up to `length` are written, and a userdata that holds them stays
     // at its slot until the calling C function returns.
     unsafe {

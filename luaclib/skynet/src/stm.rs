@@ -77,33 +77,46 @@ struct Reader {
 const WRITER_TAG: u64 = 0x736b_7973_746d_7731;
 const READER_TAG: u64 = 0x736b_7973_746d_7231;
 
-/// Makes a version from a string, which is copied, or a heap block and its size, which is taken over.
-unsafe fn check_version(l: *mut lua_State, arg: c_int) -> Version {
-    // SAFETY: called by Lua. What may raise comes before there is something to lose.
+/// A value as a script gives it.
+enum Value<'a> {
+    /// A string, which is copied.
+    Bytes(&'a [u8]),
+    /// A heap block and its size, taken over.
+    Block(*mut c_void, usize),
+}
+
+unsafe fn check_value<'a>(l: *mut lua_State, arg: c_int) -> Value<'a> {
+    // SAFETY: called by Lua; a string stays on the stack. May raise.
     unsafe {
         if lua_type(l, arg) == LUA_TLIGHTUSERDATA {
             let size = check_size(l, arg + 1);
-            let block = lua_touserdata(l, arg);
-            Version { block, size }
+            Value::Block(lua_touserdata(l, arg), size)
         } else {
-            let bytes = check_bytes(l, arg);
-            let block = heap_copy(l, bytes);
-            Version {
-                block,
-                size: bytes.len(),
-            }
+            Value::Bytes(check_bytes(l, arg))
         }
     }
 }
 
-unsafe extern "C-unwind" fn new(l: *mut lua_State) -> c_int {
-    // SAFETY: called by Lua; two slots. The userdata exists, empty, before the version does.
+/// Makes the version that a cell is to hold.
+unsafe fn make_version(l: *mut lua_State, value: Value) -> Arc<Version> {
+    // SAFETY: called by Lua. Only the copy may raise, and then there is no version yet.
     unsafe {
-        lua_settop(l, 2);
+        let (block, size) = match value {
+            Value::Bytes(bytes) => (heap_copy(l, bytes), bytes.len()),
+            Value::Block(block, size) => (block, size),
+        };
+        Arc::new(Version { block, size })
+    }
+}
+
+unsafe extern "C-unwind" fn new(l: *mut lua_State) -> c_int {
+    // SAFETY: called by Lua; two slots. The userdata is there, empty, before the version is.
+    unsafe {
+        let value = check_value(l, 1);
         let writer = push_tagged(l, WRITER_TAG, Writer { cell: None });
         lua_pushvalue(l, lua_upvalueindex(1));
         lua_setmetatable(l, -2);
-        let version = Arc::new(check_version(l, 1));
+        let version = make_version(l, value);
         writer.cell = Some(Arc::new(Cell {
             latest: Mutex::new(Some(version)),
         }));
@@ -125,8 +138,8 @@ unsafe extern "C-unwind" fn write(l: *mut lua_State) -> c_int {
     // SAFETY: called by Lua.
     unsafe {
         let cell = check_writer(l);
-        let version = check_version(l, 2);
-        cell.set(Some(Arc::new(version)));
+        let version = make_version(l, check_value(l, 2));
+        cell.set(Some(version));
     }
     0
 }
