@@ -24,7 +24,7 @@ LUA_CLIB := client md5 skynet
 
 # What `make demo` and `make headers` run.
 DEMO_CMD ?= ./examples/demo/run.sh
-HEADERS_CMD ?=
+HEADERS_CMD ?= $(CARGO) run -q --release -p headers
 
 # Accepted because existing projects pass them; we have no use for them, since Lua, the allocator
 # and the TLS module come with the build.
@@ -72,6 +72,10 @@ endif
 put := put() { cmp -s "$$1" "$$2" || \
 	{ mkdir -p "$$(dirname "$$2")" && cp "$$1" "$$2.new" && mv -f "$$2.new" "$$2"; }; }; put
 
+# The API level, as the headers spell it.
+HEAD := $(if $(API),$(if $(filter head,$(API)),1,0),$(if $(filter 5.5,$(LUA)),1,0))
+HEADERS := $(filter-out include/skynet_level.h,$(wildcard include/*.h))
+
 # ---- all ----
 
 PROGRAMS := skynet libskynet.so
@@ -96,12 +100,16 @@ cargo:
 	+$(CARGO) rustc --release --lib --crate-type cdylib $(FEATURES) -- \
 		-C link-arg=-Wl,-soname,libskynet.so
 
-# The node of this version: also what the tests run. The folders of Lua code are links.
+# The node of this version: also what the tests run. The folders of Lua code are links, and so are
+# the headers, beside the one file that says which API level they are for.
 stage: $(STAGED)
 	@for name in lualib service examples test; do \
 		if [ -d $$name ]; then ln -sfn $(CURDIR)/$$name $(NODE)/$$name; fi; \
 	done
-	@ln -sfn $(CURDIR)/include $(NODE)/skynet-src
+	@[ ! -L $(NODE)/skynet-src ] || rm $(NODE)/skynet-src
+	@mkdir -p $(NODE)/skynet-src && ln -sf $(HEADERS:%=$(CURDIR)/%) $(NODE)/skynet-src/
+	@echo '#define SKYNET_API_HEAD $(HEAD)' > $(TARGET_DIR)/skynet_level.h
+	@$(put) $(TARGET_DIR)/skynet_level.h $(NODE)/skynet-src/skynet_level.h
 
 $(PROGRAMS:%=$(NODE)/%): $(NODE)/%: cargo
 	@$(put) "$(RELEASE)/$*" "$@"
@@ -130,6 +138,7 @@ copies: $(COPIES) stage
 		to=3rd/lua/$${file##*/}; \
 		$(put) "$$file" "$$to"; \
 	done
+	@$(put) $(NODE)/skynet-src/skynet_level.h include/skynet_level.h
 	@[ -e skynet-src ] || ln -s include skynet-src
 
 # The other version may have been here since, so dates say nothing: always compare.
