@@ -130,6 +130,13 @@ local function once(f, ...)
 	f(...)
 end
 
+-- Body of every fiber: one function after the other.
+local function fiber_loop(fiber)
+	repeat
+		once(co_yield(IDLE))
+	until not retire(fiber)
+end
+
 local function take_fiber()
 	local count = idle_count
 	if count > 0 then
@@ -139,7 +146,7 @@ local function take_fiber()
 		return fiber
 	end
 	local fiber = {
-		co = nil,
+		co = nil,	-- the coroutine
 		session = nil,	-- of the request it serves; nil when there is none or it has been answered
 		source = nil,	-- who sent that request
 		tag = nil,	-- trace tag; false when tracing is forced off
@@ -149,12 +156,8 @@ local function take_fiber()
 		entry = nil,	-- function (fork, timeout) that is to be started yet
 		label = nil,	-- trace_timeout: who started the timer
 	}
-	fiber.co = co_create(function(f, ...)
-		f(...)
-		while retire(fiber) do
-			once(co_yield(IDLE))
-		end
-	end)
+	fiber.co = co_create(fiber_loop)
+	co_resume(fiber.co, fiber)
 	return fiber
 end
 
@@ -588,9 +591,7 @@ local function park_named(token, session, why)
 	fiber.token = token
 	local how = park(fiber, session, why)
 	fiber.token = nil
-	if how ~= BREAK then	-- else wakeup has done it, and the token may be in use again
-		sleepers[token] = nil
-	end
+	sleepers[token] = nil
 	return how
 end
 
@@ -625,7 +626,6 @@ end
 function skynet.wakeup(token)
 	local session = sleepers[token]
 	if session then
-		sleepers[token] = nil
 		push(woken, session)
 		unsettled = true
 		return true

@@ -53,4 +53,10 @@ if not done then
 	return false, type(message) == "string" and message or "(error object is not a string)"
 end
 setmetatable(settings, nil)
-return true, settings
+
+-- Numbers travel in Lua's own text form.
+local texts = {}
+for key, value in pairs(settings) do
+	texts[key] = math.type(value) and tostring(value) or value
+end
+return true, texts

@@ -8,19 +8,20 @@ use std::os::unix::ffi::OsStrExt;
 pub type Settings = Vec<(CString, CString)>;
 
 /// Runs the config file. The error is the line for the operator.
-pub fn load(file: &OsStr) -> Result<Settings, String> {
-    let (done, outcome) = run(file).map_err(|error| error.to_string())?;
+pub fn load(file: &OsStr) -> Result<Settings, Vec<u8>> {
+    let inside = |error: mlua::Error| error.to_string().into_bytes();
+    let (done, (_lua, outcome)) = run(file).map_err(inside)?;
     match outcome {
-        (_, Value::Table(settings)) if done => {
+        Value::Table(settings) if done => {
             let mut list = Settings::new();
             for pair in settings.pairs::<Value, Value>() {
-                let (key, value) = pair.map_err(|error| error.to_string())?;
+                let (key, value) = pair.map_err(inside)?;
                 list.push(export(&key, &value)?);
             }
             Ok(list)
         }
-        (_, Value::String(message)) => Err(message.to_string_lossy()),
-        (_, other) => Err(format!("config loader answered {}", other.type_name())),
+        Value::String(message) => Err(message.as_bytes().to_vec()),
+        other => Err(format!("config loader answered {}", other.type_name()).into_bytes()),
     }
 }
 
@@ -35,21 +36,18 @@ fn run(file: &OsStr) -> mlua::Result<(bool, (Lua, Value))> {
 }
 
 /// The text form of a setting.
-fn export(key: &Value, value: &Value) -> Result<(CString, CString), String> {
+fn export(key: &Value, value: &Value) -> Result<(CString, CString), Vec<u8>> {
     let Value::String(key) = key else {
-        return Err("Invalid config table".to_string());
+        return Err(b"Invalid config table".to_vec());
     };
-    let name = key.to_string_lossy();
-    let refuse = || format!("Invalid config table key = {name}");
+    let key = key.as_bytes().to_vec();
     let text = match value {
         Value::Boolean(flag) => flag.to_string().into_bytes(),
         Value::String(text) => text.as_bytes().to_vec(),
-        Value::Integer(number) => number.to_string().into_bytes(),
-        // Lua's own text for a float, "8.0" and not "8".
-        Value::Number(_) => value.to_string().map_err(|_| refuse())?.into_bytes(),
-        _ => return Err(refuse()),
+        _ => return Err([b"Invalid config table key = ", &key[..]].concat()),
     };
-    let key = CString::new(key.as_bytes().to_vec()).map_err(|_| refuse())?;
-    let text = CString::new(text).map_err(|_| refuse())?;
-    Ok((key, text))
+    match (CString::new(&key[..]), CString::new(text)) {
+        (Ok(key), Ok(text)) => Ok((key, text)),
+        _ => Err([b"Invalid config table key = ", &key[..]].concat()),
+    }
 }

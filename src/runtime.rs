@@ -9,7 +9,7 @@ use crate::core::scheduler::worker_weight;
 use crate::core::{ERROR_MARK, log, log_parts};
 use crate::net;
 use crate::sync::atomic::Ordering;
-use crate::sys::{daemon, num, signal};
+use crate::sys::{daemon, num, signal, stack};
 use std::ffi::{CStr, CString};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -49,12 +49,12 @@ pub fn init() {
 impl Config {
     /// Reads the settings of core.md §2.4 from the environment store, and writes defaults back into it
     /// for the keys that are absent.
-    pub fn from_env() -> Result<Config, String> {
+    pub fn from_env() -> Result<Config, Vec<u8>> {
         let thread = int(c"thread", 8);
         if !(1..=MAX_THREAD).contains(&thread) {
-            return Err(format!(
-                "Invalid thread {thread} , should be in [1,{MAX_THREAD}]"
-            ));
+            return Err(
+                format!("Invalid thread {thread} , should be in [1,{MAX_THREAD}]").into_bytes(),
+            );
         }
         Ok(Config {
             thread,
@@ -92,8 +92,8 @@ fn int(key: &CStr, default: i32) -> i32 {
 
 /// Runs a node until its last service is gone. The error is the line for the operator, empty when it
 /// was printed already.
-pub fn run(config: &Config) -> Result<(), String> {
-    signal::watch_hangup().map_err(|error| format!("Can't watch SIGHUP: {error}"))?;
+pub fn run(config: &Config) -> Result<(), Vec<u8>> {
+    signal::watch_hangup().map_err(|error| format!("Can't watch SIGHUP: {error}").into_bytes())?;
     if let Some(pid_file) = &config.daemon {
         daemon::enter(pid_file)?;
     }
@@ -104,21 +104,18 @@ pub fn run(config: &Config) -> Result<(), String> {
     result
 }
 
-fn serve(config: &Config) -> Result<(), String> {
+fn serve(config: &Config) -> Result<(), Vec<u8>> {
     NODE.harbor.set_node(config.harbor as u32);
     NODE.handles.set_node(config.harbor as u32);
     NODE.modules.set_path(&config.module_path);
     NODE.timer.start();
-    net::start().map_err(|error| format!("Can't start the socket engine: {error}"))?;
+    net::start().map_err(|error| format!("Can't start the socket engine: {error}").into_bytes())?;
     NODE.profile.store(config.profile, Ordering::Relaxed);
 
     let Ok((logger, _)) = context::launch(&config.logservice, config.logger.as_deref()) else {
-        let mut line = format!(
-            "Can't launch {} service",
-            config.logservice.to_string_lossy()
-        );
+        let mut line = [b"Can't launch ", config.logservice.to_bytes(), b" service"].concat();
         if let Some(parm) = &config.logger {
-            line += &format!(" (logger = {})", parm.to_string_lossy());
+            line.extend_from_slice(&[b" (logger = ", parm.to_bytes(), b")"].concat());
         }
         return Err(line);
     };
@@ -129,7 +126,7 @@ fn serve(config: &Config) -> Result<(), String> {
         if let Some(logger) = NODE.handles.grab(logger) {
             context::dispatch_all(&logger);
         }
-        return Err(String::new());
+        return Err(Vec::new());
     }
     threads(config.thread as usize)?;
     // The harbor service may still send on sockets while it ends, so sockets go last.
@@ -143,14 +140,12 @@ fn bootstrap(line: &CStr) -> bool {
     let line = line.to_bytes().trim_ascii_start();
     let end = line
         .iter()
-        .position(|byte| *byte == b' ')
+        .position(u8::is_ascii_whitespace)
         .unwrap_or(line.len());
-    let parm = &line[end..];
-    let start = parm
-        .iter()
-        .position(|byte| *byte != b' ')
-        .unwrap_or(parm.len());
-    let (Ok(name), Ok(parm)) = (CString::new(&line[..end]), CString::new(&parm[start..])) else {
+    let (Ok(name), Ok(parm)) = (
+        CString::new(&line[..end]),
+        CString::new(line[end..].trim_ascii_start()),
+    ) else {
         return false;
     };
     context::launch(&name, Some(&parm)).is_ok()
@@ -160,19 +155,20 @@ fn spawn(
     name: String,
     kind: i32,
     body: impl FnOnce() + Send + 'static,
-) -> Result<JoinHandle<()>, String> {
+) -> Result<JoinHandle<()>, Vec<u8>> {
     let run = move || {
         init_thread(kind);
         body();
     };
     thread::Builder::new()
         .name(name)
+        .stack_size(stack::default_size())
         .spawn(run)
-        .map_err(|error| format!("Create thread failed: {error}"))
+        .map_err(|error| format!("Create thread failed: {error}").into_bytes())
 }
 
 /// Starts every thread and waits for the end.
-fn threads(workers: usize) -> Result<(), String> {
+fn threads(workers: usize) -> Result<(), Vec<u8>> {
     let monitors: &'static [WorkerMonitor] =
         Box::leak((0..workers).map(|_| WorkerMonitor::new()).collect());
     let mut running = vec![
@@ -227,7 +223,8 @@ fn watch(monitors: &[WorkerMonitor]) {
         if Instant::now() < next {
             continue;
         }
-        next += MONITOR_PERIOD;
+        // From now, not from when it was due: after a stop of the whole process nobody had time to move.
+        next = Instant::now() + MONITOR_PERIOD;
         monitors.iter().for_each(check);
     }
 }

@@ -4,8 +4,9 @@
 //! Each case runs on four mixtures:
 //! `core` is our executable under upstream's modules and Lua code; `modules` is upstream's executable
 //! with our `cservice/*.so` and `luaclib/*.so`; `lua` is upstream's executable and modules with our
-//! Lua libraries and services; `node` is ours throughout. A case whose library our tree does not have
-//! yet is reported as ignored on the mixtures that need it.
+//! Lua libraries and services; `node` is ours throughout. A file that our tree does not have comes
+//! from upstream's, as in a project that keeps its libraries. Where that is not possible, because the
+//! missing part is inside a file that we have, the case is reported as ignored.
 //!
 //! `SKYNET_UPSTREAM` names the built upstream tree (see `common`); without it nothing is run.
 //! `SKYNET_TEST_SHOW=1` prints what each run was compared by.
@@ -145,6 +146,7 @@ fn compare(what: &str, order: Order, want: Vec<String>, got: Vec<String>) -> Str
 /// Runs a case on a tree, with the test services of upstream.
 fn run(case: &Case, tree: &Tree, upstream: &Tree) -> Result<Seen, String> {
     let stage = Stage::new(tree);
+    stage.complete_from(upstream);
     let root = upstream.lualib.parent().expect("the tree has a root");
     for folder in ["test", "examples"] {
         stage.copy_sources(&root.join(folder), folder, cases::PORTS);

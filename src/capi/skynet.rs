@@ -7,7 +7,7 @@ use crate::core::command::{self, Answer};
 use crate::core::handle::REMOTE_SHIFT;
 use crate::core::message::MAX_LEN;
 use crate::core::node::NODE;
-use crate::core::send::{self, Letter, SendError, Session};
+use crate::core::send::{self, Letter, SendError, Session, Target};
 use crate::core::{address, current_handle, log, now};
 use crate::sys::block::Block;
 use crate::sys::cabi::{Callback, CallbackFn};
@@ -165,18 +165,25 @@ pub unsafe extern "C" fn skynet_sendname(
     msg: *mut c_void,
     sz: usize,
 ) -> c_int {
-    // SAFETY: the caller's pointers are what the header says.
-    let (ctx, to, letter) = unsafe {
-        (
-            context(ctx),
-            text(destination),
-            letter(source, r#type, session, msg, sz),
-        )
-    };
-    if letter.is_err() {
-        send::log_too_large(ctx, &send::shown(to));
+    // SAFETY: the caller's pointers are what the header says; each arm uses `msg` once.
+    unsafe {
+        match send::target(text(destination)) {
+            Target::Handle(handle) => skynet_send(ctx, source, handle, r#type, session, msg, sz),
+            Target::Nobody => {
+                if r#type & PTYPE_TAG_DONTCOPY != 0 {
+                    drop(Block::from_raw(msg));
+                }
+                -1
+            }
+            Target::Global(name) => {
+                let (ctx, letter) = (context(ctx), letter(source, r#type, session, msg, sz));
+                if letter.is_err() {
+                    send::log_too_large(ctx, name.to_bytes());
+                }
+                send_result(letter.map(|letter| send::send_global(ctx, name, letter)))
+            }
+        }
     }
-    send_result(letter.and_then(|letter| send::send_name(ctx, to, letter)))
 }
 
 /// Non-zero when the handle belongs to another node; its number goes to `harbor` unless NULL

@@ -1,7 +1,7 @@
 //! `skynet_daemon.h`: daemon mode (core.md §11.3).
 
 use super::text;
-use crate::sys::daemon;
+use crate::sys::{daemon, stderr};
 use std::ffi::{c_char, c_int};
 
 /// Goes to the background and writes the pid file: 0, or 1 after a line on stderr.
@@ -11,7 +11,7 @@ pub unsafe extern "C" fn daemon_init(pidfile: *const c_char) -> c_int {
     match daemon::enter(unsafe { text(pidfile) }) {
         Ok(()) => 0,
         Err(line) => {
-            eprintln!("{line}");
+            stderr::line(&line);
             1
         }
     }

@@ -2,6 +2,7 @@
 
 use super::{optional_text, text};
 use crate::runtime::{self, Config};
+use crate::sys::stderr;
 use std::ffi::{c_char, c_int};
 
 /// `struct skynet_config`
@@ -39,7 +40,7 @@ pub unsafe extern "C" fn skynet_start(config: *mut SkynetConfig) {
     };
     if let Err(line) = runtime::run(&config) {
         if !line.is_empty() {
-            eprintln!("{line}");
+            stderr::line(&line);
         }
         std::process::exit(1);
     }

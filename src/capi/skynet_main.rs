@@ -2,7 +2,7 @@
 
 use crate::core::command::set_env_once;
 use crate::runtime::{self, Config};
-use crate::sys::signal;
+use crate::sys::{signal, stderr};
 use crate::{config, core};
 use std::ffi::c_int;
 use std::process::ExitCode;
@@ -21,12 +21,13 @@ pub extern "C" fn sigign() -> c_int {
 /// The main function of the executable.
 pub fn main() -> ExitCode {
     let Some(file) = std::env::args_os().nth(1) else {
-        eprintln!(
-            "Need a config file. Please read skynet wiki : https://github.com/cloudwu/skynet/wiki/Config\n\
-             usage: skynet configfilename"
+        stderr::line(
+            b"Need a config file. Please read skynet wiki : https://github.com/cloudwu/skynet/wiki/Config\n\
+              usage: skynet configfilename",
         );
         return ExitCode::FAILURE;
     };
+    signal::default_faults();
     std::panic::set_hook(Box::new(report_panic));
     runtime::init();
     signal::ignore_sigpipe();
@@ -36,14 +37,14 @@ pub fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(line) => {
             if !line.is_empty() {
-                eprintln!("{line}");
+                stderr::line(&line);
             }
             ExitCode::FAILURE
         }
     }
 }
 
-fn start(settings: config::Settings) -> Result<(), String> {
+fn start(settings: config::Settings) -> Result<(), Vec<u8>> {
     for (key, value) in settings {
         set_env_once(&key, &value);
     }
@@ -53,5 +54,6 @@ fn start(settings: config::Settings) -> Result<(), String> {
 /// A panic is a defect of ours: names the service whose message the thread was at; the process aborts.
 fn report_panic(info: &std::panic::PanicHookInfo<'_>) {
     let handle = core::current_handle();
-    eprintln!("skynet: internal error while :{handle:08x} was running: {info}");
+    let text = format!("skynet: internal error while :{handle:08x} was running: {info}");
+    stderr::line(text.as_bytes());
 }

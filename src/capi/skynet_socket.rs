@@ -181,7 +181,11 @@ pub(super) unsafe fn udp_send(
 /// `ctx` is NULL or a live context.
 unsafe fn owner(ctx: *const SkynetContext) -> Owner {
     // SAFETY: not NULL, so live by the caller's promise.
-    if ctx.is_null() { 0 } else { unsafe { context_handle(ctx) as Owner } }
+    if ctx.is_null() {
+        0
+    } else {
+        unsafe { context_handle(ctx) as Owner }
+    }
 }
 
 /// Calls `f` with the node's engine; −1 without one.
@@ -264,9 +268,7 @@ pub unsafe extern "C" fn skynet_socket_connect(
 ) -> c_int {
     // SAFETY: passed on to the caller.
     let (owner, host) = unsafe { (owner(ctx), text(host)) };
-    with_engine(|engine| {
-        id_or_minus_one(host.and_then(|host| engine.connect(owner, host, port)))
-    })
+    with_engine(|engine| id_or_minus_one(host.and_then(|host| engine.connect(owner, host, port))))
 }
 
 /// Adopts a descriptor: the id, or −1 when the table is full. A bad descriptor gives an id and an ERROR.
@@ -398,9 +400,7 @@ pub unsafe extern "C" fn skynet_socket_udp_dial(
 ) -> c_int {
     // SAFETY: passed on to the caller.
     let (owner, host) = unsafe { (owner(ctx), text(addr)) };
-    with_engine(|engine| {
-        id_or_minus_one(host.and_then(|host| engine.udp_dial(owner, host, port)))
-    })
+    with_engine(|engine| id_or_minus_one(host.and_then(|host| engine.udp_dial(owner, host, port))))
 }
 
 /// A UDP socket bound to a port: the id, or −1 (port 0 included).
@@ -468,10 +468,11 @@ pub(super) unsafe fn address_behind(
     addrsz: *mut c_int,
 ) -> *const c_char {
     // SAFETY: the address begins behind the payload by the caller's promise.
-    let address = payload.and_then(|(buffer, len)| unsafe {
-        udp_address(buffer.add(len as usize).cast::<u8>())
-    });
-    let Some(address) = address else { return ptr::null() };
+    let address = payload
+        .and_then(|(buffer, len)| unsafe { udp_address(buffer.add(len as usize).cast::<u8>()) });
+    let Some(address) = address else {
+        return ptr::null();
+    };
     if !addrsz.is_null() {
         // SAFETY: writable by the caller's promise.
         unsafe { addrsz.write(address.len() as c_int) };
@@ -560,8 +561,7 @@ pub unsafe extern "C" fn socket_info_release(si: *mut SocketInfo) {
 #[unsafe(no_mangle)]
 pub extern "C" fn skynet_socket_init() {
     if let Err(error) = net::start() {
-        eprintln!("skynet_socket_init: {error}");
-        std::process::abort();
+        crate::core::fatal(format_args!("skynet_socket_init: {error}"));
     }
 }
 

@@ -82,7 +82,10 @@ unsafe fn engine<'a>(ss: *mut SocketServer) -> Option<&'a Engine> {
 #[unsafe(no_mangle)]
 pub extern "C" fn socket_server_create(time: u64) -> *mut SocketServer {
     match Engine::new(Clock::Manual(AtomicU64::new(time))) {
-        Ok(engine) => Box::into_raw(Box::new(SocketServer { engine, text: Mutex::default() })),
+        Ok(engine) => Box::into_raw(Box::new(SocketServer {
+            engine,
+            text: Mutex::default(),
+        })),
         Err(_) => ptr::null_mut(),
     }
 }
@@ -124,7 +127,9 @@ pub unsafe extern "C" fn socket_server_poll(
     more: *mut c_int,
 ) -> c_int {
     // SAFETY: NULL or live by the caller's promise.
-    let Some(server) = (unsafe { ss.as_ref() }) else { return SOCKET_EXIT };
+    let Some(server) = (unsafe { ss.as_ref() }) else {
+        return SOCKET_EXIT;
+    };
     let polled = server.engine.poll();
     let event = polled.event;
     if !more.is_null() {
@@ -141,8 +146,12 @@ pub unsafe extern "C" fn socket_server_poll(
                 last.as_ptr().cast_mut()
             }
         };
-        let message =
-            SocketMessage { id: event.id.0, opaque: event.owner, ud: event.ud, data };
+        let message = SocketMessage {
+            id: event.id.0,
+            opaque: event.owner,
+            ud: event.ud,
+            data,
+        };
         // SAFETY: as above.
         unsafe { result.write(message) };
     }
@@ -277,7 +286,11 @@ pub unsafe extern "C" fn socket_server_connect(
 ) -> c_int {
     // SAFETY: passed on to the caller.
     let (engine, host) = unsafe { (engine(ss), text(addr)) };
-    id_or_minus_one(engine.zip(host).and_then(|(engine, host)| engine.connect(opaque, host, port)))
+    id_or_minus_one(
+        engine
+            .zip(host)
+            .and_then(|(engine, host)| engine.connect(opaque, host, port)),
+    )
 }
 
 /// As `skynet_socket_bind`, for the owner `opaque`.
@@ -336,7 +349,11 @@ pub unsafe extern "C" fn socket_server_udp_dial(
 ) -> c_int {
     // SAFETY: passed on to the caller.
     let (engine, host) = unsafe { (engine(ss), text(addr)) };
-    id_or_minus_one(engine.zip(host).and_then(|(engine, host)| engine.udp_dial(opaque, host, port)))
+    id_or_minus_one(
+        engine
+            .zip(host)
+            .and_then(|(engine, host)| engine.udp_dial(opaque, host, port)),
+    )
 }
 
 /// As `skynet_socket_udp_listen`, for the owner `opaque`.

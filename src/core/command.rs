@@ -4,7 +4,7 @@ use super::context::{self, Context};
 use super::message::{Message, ptype};
 use super::node::NODE;
 use super::timer::Expiry;
-use super::{API_HEAD, ERROR_MARK, address, fatal, log, log_parts};
+use super::{ERROR_MARK, address, fatal, log, log_parts};
 use crate::sync::atomic::Ordering;
 use crate::sys::num;
 use std::ffi::{CStr, CString, c_char};
@@ -175,7 +175,7 @@ fn exit(ctx: &Context, handle: u32) -> Answer {
     };
     let watcher = NODE.exit_monitor.load(Ordering::Relaxed);
     if watcher != 0 {
-        let _ = super::send::send_local(watcher, Message::empty(target, 0, ptype::CLIENT));
+        super::send::notice(watcher, Message::empty(target, 0, ptype::CLIENT));
     }
     NODE.retire(target);
     Answer::Nothing
@@ -209,8 +209,6 @@ fn launch(text: &CStr) -> Answer {
         }
     };
     match context::launch(&module, parm.as_deref()) {
-        // At level 1.8 a service that ended in its `_init` is a failure (core.md §4.4(6)).
-        Ok((_, None)) if !API_HEAD => Answer::Nothing,
         Ok((handle, _)) => Answer::Text(format!(":{handle:08X}")),
         Err(_) => Answer::Nothing,
     }

@@ -235,6 +235,8 @@ impl Context {
         CURRENT.set(self.handle());
         // SAFETY: the running thread is the only user of the cell.
         let Some(callback) = (unsafe { *self.callback.get() }) else {
+            // SAFETY: the message was not delivered.
+            unsafe { payload::free(message) };
             return;
         };
         if self.logging.load(Ordering::Acquire) {
@@ -342,17 +344,16 @@ pub fn launch(
         drop(context);
         return Err(LaunchFailed);
     }
-    let retired = context.retired.load(Ordering::Acquire);
-    let alive = if retired {
-        drop(context);
-        None
-    } else {
-        Some(context)
-    };
-    NODE.run_queue.push(mailbox);
+    let alive = (!context.retired.load(Ordering::Acquire)).then_some(context);
     if alive.is_some() || API_HEAD {
+        // Before the mailbox is scheduled, so that this is the first line of the service.
         let parm = parm.map_or(&b""[..], CStr::to_bytes);
         log_parts(handle, &[b"LAUNCH ", name.to_bytes(), b" ", parm]);
+    }
+    NODE.run_queue.push(mailbox);
+    if alive.is_none() && !API_HEAD {
+        // At level 1.8 a service that ended in its `_init` counts as failed (core.md §4.4(6)).
+        return Err(LaunchFailed);
     }
     Ok((handle, alive))
 }
@@ -426,7 +427,7 @@ pub fn discard(handle: u32, message: Message) {
     // SAFETY: the message was not delivered, so its payload is as its sender made it.
     unsafe { payload::free(message) };
     if source != 0 {
-        let _ = super::send::send_local(source, Message::empty(handle, session, ptype::ERROR));
+        super::send::notice(source, Message::empty(handle, session, ptype::ERROR));
     }
 }
 

@@ -72,6 +72,11 @@ impl Harbor {
         drop(service);
     }
 
+    /// Whether there is a harbor service.
+    pub fn is_running(&self) -> bool {
+        self.service.lock().is_some()
+    }
+
     /// Wraps a message and gives it to the harbor service.
     ///
     /// Types SYSTEM and HARBOR, and a node without harbor service, end the process: that is a

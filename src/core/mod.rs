@@ -27,6 +27,7 @@ pub mod timer;
 pub use context::{current_handle, init_thread};
 pub use log::{log, log_parts};
 
+use crate::sys::stderr;
 use message::Message;
 use std::fmt;
 
@@ -51,6 +52,6 @@ pub fn now() -> u64 {
 
 /// Ends the process where the contract says that it aborts (core.md §0.1(3)): says why on stderr.
 pub fn fatal(why: fmt::Arguments<'_>) -> ! {
-    eprintln!("skynet: {why}");
+    stderr::line(format!("skynet: {why}").as_bytes());
     std::process::abort();
 }

@@ -4,6 +4,7 @@ use super::log;
 use crate::sync::Mutex;
 use crate::sys::cabi::Module;
 use crate::sys::dl::Library;
+use crate::sys::stderr;
 use std::collections::BTreeMap;
 use std::ffi::{CStr, CString};
 
@@ -72,7 +73,7 @@ impl Default for Modules {
 
 /// A line for whoever can read it: stderr always, the log once there is one.
 fn report(line: &[u8]) {
-    eprintln!("{}", String::from_utf8_lossy(line));
+    stderr::line(line);
     log::log_bytes(0, line);
 }
 
@@ -94,7 +95,7 @@ fn open(path: &[u8], name: &CStr) -> Option<(Library, CString)> {
         .filter(|template| !template.is_empty())
     {
         let Some(mark) = template.iter().position(|byte| *byte == b'?') else {
-            eprintln!("Invalid C service path");
+            stderr::line(b"Invalid C service path");
             std::process::exit(1);
         };
         let file = [&template[..mark], name.to_bytes(), &template[mark + 1..]].concat();

@@ -93,72 +93,53 @@ pub fn send(ctx: Option<&Context>, destination: u32, mut letter: Letter) -> Resu
     }
 }
 
-/// Sends to an address text: `:hex`, `.name`, or a global name.
-pub fn send_name(
-    ctx: Option<&Context>,
-    destination: &CStr,
-    mut letter: Letter,
-) -> Result<i32, SendError> {
-    match destination.to_bytes() {
-        [b':', ..] => send(ctx, address::number(destination), letter),
-        [b'.', ..] => match address::local_name(destination) {
-            Some(handle) => send(ctx, handle, letter),
-            None => Err(SendError::NoDestination),
-        },
-        name => {
-            let session = letter.seal(ctx);
-            let mut padded = [0; NAME_LENGTH];
-            let length = name.len().min(NAME_LENGTH);
-            padded[..length].copy_from_slice(&name[..length]);
-            let Letter {
-                source,
-                kind,
-                data,
-                len,
-                ..
-            } = letter;
-            NODE.harbor
-                .send(Destination::Name(padded), source, kind, session, data, len);
-            Ok(session)
-        }
+/// Where an address text leads (core.md §4.9).
+pub enum Target<'a> {
+    /// `:hex`, or a `.name` that somebody has.
+    Handle(u32),
+    /// A `.name` that nobody has.
+    Nobody,
+    /// Anything else: a global name.
+    Global(&'a CStr),
+}
+
+/// Reads an address text.
+pub fn target(text: &CStr) -> Target<'_> {
+    match text.to_bytes() {
+        [b':', ..] => Target::Handle(address::number(text)),
+        [b'.', ..] => address::local_name(text).map_or(Target::Nobody, Target::Handle),
+        _ => Target::Global(text),
     }
 }
 
-/// A message from the core to whatever node `destination` is on; used for error notices.
-pub fn send_local(destination: u32, message: Message) -> Result<(), SendError> {
-    if NODE.harbor.is_remote(destination) {
-        let (source, session, kind, len) = (
-            message.source,
-            message.session,
-            message.kind(),
-            message.len(),
-        );
-        NODE.harbor.send(
-            Destination::Handle(destination),
-            source,
-            kind,
-            session,
-            message.data,
-            len,
-        );
-        return Ok(());
-    }
-    NODE.push(destination, message)
-        .map_err(|_| SendError::NoDestination)
+/// Sends to a global name, through the harbor service; the answer is the session.
+pub fn send_global(ctx: Option<&Context>, name: &CStr, mut letter: Letter) -> i32 {
+    let session = letter.seal(ctx);
+    let name = name.to_bytes();
+    let mut padded = [0; NAME_LENGTH];
+    let length = name.len().min(NAME_LENGTH);
+    padded[..length].copy_from_slice(&name[..length]);
+    let Letter {
+        source,
+        kind,
+        data,
+        len,
+        ..
+    } = letter;
+    NODE.harbor
+        .send(Destination::Name(padded), source, kind, session, data, len);
+    session
 }
 
-/// The destination of [`send_name`] as the log line of a message that is too large shows it: the handle
-/// for an address that has one.
-pub fn shown(destination: &CStr) -> Vec<u8> {
-    match destination.to_bytes() {
-        [b':', ..] => format!("{:x}", address::number(destination)).into_bytes(),
-        [b'.', ..] => {
-            let handle = address::local_name(destination);
-            handle.map_or(destination.to_bytes().to_vec(), |handle| {
-                format!("{handle:x}").into_bytes()
-            })
-        }
-        name => name.to_vec(),
+/// A notice without data from the core to whatever node `destination` is on; dropped when nobody is there to
+/// take it.
+pub fn notice(destination: u32, message: Message) {
+    if !NODE.harbor.is_remote(destination) {
+        let _ = NODE.push(destination, message);
+    } else if NODE.harbor.is_running() {
+        let (source, session, kind) = (message.source, message.session, message.kind());
+        let to = Destination::Handle(destination);
+        NODE.harbor.send(to, source, kind, session, message.data, 0);
     }
 }
 

@@ -21,7 +21,9 @@ const MAX_TEXT: usize = 128;
 
 /// Hands an event to its owner. If there is none any more, the event is dropped with its data.
 pub fn deliver(event: Event) {
-    let Some(kind) = event_type(event.kind) else { return };
+    let Some(kind) = event_type(event.kind) else {
+        return;
+    };
     let (text, data) = match event.body {
         Body::None => ("".into(), Block::null()),
         Body::Text(text) => (text, Block::null()),

@@ -117,7 +117,9 @@ impl SocketServer {
     // Commands
 
     fn listening(&self, turn: &mut Turn, id: SocketId) {
-        let Some(mut socket) = self.slots.lock(id) else { return };
+        let Some(mut socket) = self.slots.lock(id) else {
+            return;
+        };
         match self.poller.watch(&mut socket) {
             Ok(()) => {
                 let address = socket.fd.as_ref().and_then(sys::local_address);
@@ -134,7 +136,9 @@ impl SocketServer {
     }
 
     fn bound(&self, turn: &mut Turn, id: SocketId) {
-        let Some(mut socket) = self.slots.lock(id) else { return };
+        let Some(mut socket) = self.slots.lock(id) else {
+            return;
+        };
         socket.phase = Phase::Open;
         if socket.fd.is_none() || self.poller.watch(&mut socket).is_err() {
             turn.error(&socket, "reach skynet socket number limit");
@@ -148,10 +152,14 @@ impl SocketServer {
 
     fn started(&self, turn: &mut Turn, id: SocketId, caller: Owner) {
         let Some(mut socket) = self.slots.lock(id) else {
-            return turn.events.push_back(error_for(caller, id, "invalid socket"));
+            return turn
+                .events
+                .push_back(error_for(caller, id, "invalid socket"));
         };
         if socket.half_closed {
-            return turn.events.push_back(error_for(caller, id, "socket closed"));
+            return turn
+                .events
+                .push_back(error_for(caller, id, "socket closed"));
         }
         socket.wants_input = true;
         let done = match socket.phase {
@@ -167,7 +175,9 @@ impl SocketServer {
             _ => None,
         };
         if self.poller.adapt(&mut socket).is_err() {
-            return turn.events.push_back(error_for(caller, id, "enable read failed"));
+            return turn
+                .events
+                .push_back(error_for(caller, id, "enable read failed"));
         }
         if let Some(text) = done {
             socket.owner = caller;
@@ -183,7 +193,9 @@ impl SocketServer {
     }
 
     fn closed(&self, turn: &mut Turn, id: SocketId, discard: bool) {
-        let Some(mut socket) = self.slots.lock(id) else { return };
+        let Some(mut socket) = self.slots.lock(id) else {
+            return;
+        };
         if socket.closing == Closing::Flushing && !discard {
             return;
         }
@@ -205,7 +217,9 @@ impl SocketServer {
         id: SocketId,
         result: Result<Vec<SocketAddr>, LookupError>,
     ) {
-        let Some(mut socket) = self.slots.lock(id) else { return };
+        let Some(mut socket) = self.slots.lock(id) else {
+            return;
+        };
         match result {
             Ok(addresses) => {
                 socket.phase = Phase::Dialing(addresses.into_iter());
@@ -233,14 +247,18 @@ impl SocketServer {
                             socket.fd = None;
                             error = Some(failure);
                         }
-                        Ok(()) if dialed == Dialed::Connected => return self.connected(turn, socket),
+                        Ok(()) if dialed == Dialed::Connected => {
+                            return self.connected(turn, socket);
+                        }
                         Ok(()) => return,
                     }
                 }
                 Err(failure) => error = Some(failure),
             }
         }
-        let text = error.as_ref().map_or_else(|| "no address".into(), error_text);
+        let text = error
+            .as_ref()
+            .map_or_else(|| "no address".into(), error_text);
         self.dial_failed(turn, socket, text);
     }
 
@@ -264,14 +282,14 @@ impl SocketServer {
     fn ready(&self, turn: &mut Turn, ready: Ready) {
         let id = SocketId(ready.token as i32);
         // An earlier event of the batch may have ended it.
-        let Some(socket) = self.slots.lock(id) else { return };
+        let Some(socket) = self.slots.lock(id) else {
+            return;
+        };
         match (&socket.phase, socket.kind) {
-            (Phase::Dialing(_), _) => {
-                match socket.fd.as_ref().map_or(Ok(()), sys::take_error) {
-                    Ok(()) => self.connected(turn, socket),
-                    Err(error) => self.dial_next(turn, socket, Some(error)),
-                }
-            }
+            (Phase::Dialing(_), _) => match socket.fd.as_ref().map_or(Ok(()), sys::take_error) {
+                Ok(()) => self.connected(turn, socket),
+                Err(error) => self.dial_next(turn, socket, Some(error)),
+            },
             (Phase::Listening, _) => {
                 drop(socket);
                 self.accept(turn, id);
@@ -296,7 +314,9 @@ impl SocketServer {
         if matches!(input, Input::Gone) || (ready.writable && !self.write(turn, id)) {
             return;
         }
-        let Some(mut socket) = self.slots.lock(id) else { return };
+        let Some(mut socket) = self.slots.lock(id) else {
+            return;
+        };
         let mut hang_up = ready.hang_up;
         if ready.error && !ready.readable && !ready.writable {
             let text = match socket.fd.as_ref().map_or(Ok(()), sys::take_error) {
@@ -315,11 +335,15 @@ impl SocketServer {
     }
 
     fn read(&self, turn: &mut Turn, id: SocketId, hang_up: bool) -> Input {
-        let Some(socket) = self.slots.lock(id) else { return Input::Gone };
+        let Some(socket) = self.slots.lock(id) else {
+            return Input::Gone;
+        };
         if !socket.interest().read {
             return Input::Drained;
         }
-        let Some(fd) = socket.fd.clone() else { return Input::Drained };
+        let Some(fd) = socket.fd.clone() else {
+            return Input::Drained;
+        };
         let (owner, mut size) = (socket.owner, socket.read_size);
         drop(socket);
 
@@ -332,11 +356,16 @@ impl SocketServer {
             match sys::read_block(&fd, size) {
                 // With a hang-up there is no output to live on for: the caller ends the socket.
                 Ok((_, 0)) => {
-                    end = if hang_up { Ok(Input::Drained) } else { Err(None) };
+                    end = if hang_up {
+                        Ok(Input::Drained)
+                    } else {
+                        Err(None)
+                    };
                     break;
                 }
                 Ok((block, len)) => {
-                    turn.events.push_back(Event::data(EventKind::Data, id, owner, block, len));
+                    turn.events
+                        .push_back(Event::data(EventKind::Data, id, owner, block, len));
                     total += len;
                     let full = len == size;
                     size = next_read_size(size, len);
@@ -356,7 +385,9 @@ impl SocketServer {
                 }
             }
         }
-        let Some(mut socket) = self.slots.lock(id) else { return Input::Gone };
+        let Some(mut socket) = self.slots.lock(id) else {
+            return Input::Gone;
+        };
         socket.read_size = size;
         if total > 0 {
             socket.count_read(total, self.now());
@@ -379,11 +410,15 @@ impl SocketServer {
     }
 
     fn receive(&self, turn: &mut Turn, id: SocketId) -> Input {
-        let Some(socket) = self.slots.lock(id) else { return Input::Gone };
+        let Some(socket) = self.slots.lock(id) else {
+            return Input::Gone;
+        };
         if !socket.interest().read {
             return Input::Drained;
         }
-        let Some(fd) = socket.fd.clone() else { return Input::Drained };
+        let Some(fd) = socket.fd.clone() else {
+            return Input::Drained;
+        };
         let (owner, kind) = (socket.owner, socket.kind);
         drop(socket);
 
@@ -398,7 +433,8 @@ impl SocketServer {
                     let whole = len + udp::encode(&from, &mut address);
                     turn.datagram[len..whole].copy_from_slice(&address[..whole - len]);
                     let block = Block::copy_of(&turn.datagram[..whole]);
-                    turn.events.push_back(Event::data(EventKind::Udp, id, owner, block, len));
+                    turn.events
+                        .push_back(Event::data(EventKind::Udp, id, owner, block, len));
                     total += len;
                     any = true;
                 }
@@ -413,7 +449,9 @@ impl SocketServer {
                 }
             }
         }
-        let Some(mut socket) = self.slots.lock(id) else { return Input::Gone };
+        let Some(mut socket) = self.slots.lock(id) else {
+            return Input::Gone;
+        };
         if any {
             socket.count_read(total, self.now());
         }
@@ -429,12 +467,20 @@ impl SocketServer {
 
     /// Writes what is queued. False when the socket ended.
     fn write(&self, turn: &mut Turn, id: SocketId) -> bool {
-        let Some(mut guard) = self.slots.lock(id) else { return false };
+        let Some(mut guard) = self.slots.lock(id) else {
+            return false;
+        };
         let socket = &mut *guard;
-        let Some(fd) = socket.fd.clone() else { return true };
+        let Some(fd) = socket.fd.clone() else {
+            return true;
+        };
         let (written, end) = match socket.kind {
-            Kind::Tcp => socket.output.flush(|pieces| sys::send_vectored(&fd, pieces)),
-            Kind::Bound => socket.output.flush(|pieces| sys::write_vectored(&fd, pieces)),
+            Kind::Tcp => socket
+                .output
+                .flush(|pieces| sys::send_vectored(&fd, pieces)),
+            Kind::Bound => socket
+                .output
+                .flush(|pieces| sys::write_vectored(&fd, pieces)),
             Kind::Udp { .. } => socket.output.flush_datagrams(
                 |bytes, to| sys::send_to(&fd, bytes, to),
                 |error| log_send_failure(id, error),
@@ -470,11 +516,15 @@ impl SocketServer {
 
     fn accept(&self, turn: &mut Turn, id: SocketId) {
         for _ in 0..MAX_ACCEPTS {
-            let Some(mut listener) = self.slots.lock(id) else { return };
+            let Some(mut listener) = self.slots.lock(id) else {
+                return;
+            };
             if !listener.interest().read {
                 return;
             }
-            let Some(fd) = listener.fd.clone() else { return };
+            let Some(fd) = listener.fd.clone() else {
+                return;
+            };
             match sys::accept(&fd) {
                 Ok((connection, peer)) => {
                     listener.count_read(1, self.now());
@@ -482,14 +532,22 @@ impl SocketServer {
                     drop(listener);
                     let phase = Phase::Accepted { started: false };
                     let make = |id| Socket::new(id, owner, Kind::Tcp, phase, Some(connection));
-                    let Some(mut socket) = self.slots.insert(make) else { continue };
+                    let Some(mut socket) = self.slots.insert(make) else {
+                        continue;
+                    };
                     if self.poller.watch(&mut socket).is_err() {
                         self.release(socket);
                         continue;
                     }
                     let peer = peer.map_or(String::new(), |peer| endpoint(&peer));
                     let (kind, ud, body) = (EventKind::Accept, socket.id.0, peer.into());
-                    turn.events.push_back(Event { kind, id, owner, ud, body });
+                    turn.events.push_back(Event {
+                        kind,
+                        id,
+                        owner,
+                        ud,
+                        body,
+                    });
                 }
                 Err(error) if sys::is_exhausted(&error) => {
                     turn.error(&listener, error_text(&error));
@@ -533,7 +591,10 @@ impl SocketServer {
     /// output, its reading side is shut, and if it was adopted it becomes ours.
     fn end_input(&self, turn: &mut Turn, socket: &mut Socket, lives_on: bool) {
         // To shut a direction of a socket that is still connecting would abort it.
-        if lives_on && let Some(fd) = &socket.fd && !matches!(socket.phase, Phase::Dialing(_)) {
+        if lives_on
+            && let Some(fd) = &socket.fd
+            && !matches!(socket.phase, Phase::Dialing(_))
+        {
             sys::shutdown(fd, Shutdown::Read);
             fd.take_over();
         }
@@ -560,7 +621,13 @@ impl SocketServer {
 impl Turn {
     fn report(&mut self, socket: &Socket, kind: EventKind, ud: i32, body: impl Into<Body>) {
         let (id, owner) = (socket.id, socket.owner);
-        self.events.push_back(Event { kind, id, owner, ud, body: body.into() });
+        self.events.push_back(Event {
+            kind,
+            id,
+            owner,
+            ud,
+            body: body.into(),
+        });
     }
 
     fn error(&mut self, socket: &Socket, text: impl Into<Body>) {
@@ -569,7 +636,13 @@ impl Turn {
 }
 
 fn error_for(caller: Owner, id: SocketId, text: &'static str) -> Event {
-    Event { kind: EventKind::Error, id, owner: caller, ud: 0, body: text.into() }
+    Event {
+        kind: EventKind::Error,
+        id,
+        owner: caller,
+        ud: 0,
+        body: text.into(),
+    }
 }
 
 /// `ip:port`, also for IPv6 without brackets.

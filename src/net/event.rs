@@ -66,11 +66,23 @@ pub struct Event {
 impl Event {
     /// An event without text or data.
     pub fn plain(kind: EventKind, id: SocketId, owner: Owner, ud: i32) -> Event {
-        Event { kind, id, owner, ud, body: Body::None }
+        Event {
+            kind,
+            id,
+            owner,
+            ud,
+            body: Body::None,
+        }
     }
 
     /// DATA or UDP: the first `len` bytes of `block`.
     pub fn data(kind: EventKind, id: SocketId, owner: Owner, block: Block, len: usize) -> Event {
-        Event { kind, id, owner, ud: len as i32, body: Body::Bytes(block) }
+        Event {
+            kind,
+            id,
+            owner,
+            ud: len as i32,
+            body: Body::Bytes(block),
+        }
     }
 }

@@ -62,13 +62,19 @@ pub fn engine() -> Option<&'static SocketServer> {
 
 /// Waits for one event and hands it to its owner.
 pub fn serve() -> Served {
-    let Some(engine) = engine() else { return Served::Stop };
+    let Some(engine) = engine() else {
+        return Served::Stop;
+    };
     let polled = engine.poll();
     if polled.event.kind == EventKind::Exit {
         return Served::Stop;
     }
     deliver::deliver(polled.event);
-    if polled.more { Served::More } else { Served::Last }
+    if polled.more {
+        Served::More
+    } else {
+        Served::Last
+    }
 }
 
 /// Body of the socket thread: serves events until [`close`].

@@ -85,7 +85,13 @@ impl Output {
         self.append(data, 0, Some(to), priority);
     }
 
-    fn append(&mut self, data: Outgoing<'_>, sent: usize, to: Option<SocketAddr>, priority: Priority) {
+    fn append(
+        &mut self,
+        data: Outgoing<'_>,
+        sent: usize,
+        to: Option<SocketAddr>,
+        priority: Priority,
+    ) {
         let (bytes, offset) = data.keep(sent);
         let chunk = Chunk { bytes, offset, to };
         self.pending += chunk.rest().len();
@@ -107,7 +113,11 @@ impl Output {
         if self.pending < WARNING_SIZE || self.pending < self.mark {
             return None;
         }
-        self.mark = if self.mark == 0 { 2 * WARNING_SIZE } else { self.mark * 2 };
+        self.mark = if self.mark == 0 {
+            2 * WARNING_SIZE
+        } else {
+            self.mark * 2
+        };
         Some(i32::try_from(self.pending.div_ceil(1024)).unwrap_or(i32::MAX))
     }
 
@@ -198,7 +208,9 @@ impl Output {
             } else {
                 &mut self.high
             };
-            let Some(chunk) = queue.front_mut() else { return };
+            let Some(chunk) = queue.front_mut() else {
+                return;
+            };
             let len = chunk.rest().len();
             if sent < len {
                 chunk.offset += sent;
@@ -222,7 +234,10 @@ mod tests {
     fn flush(output: &mut Output, mut limit: usize) -> (Vec<u8>, bool) {
         let mut taken = Vec::new();
         let (written, end) = output.flush(|pieces| {
-            let bytes: Vec<u8> = pieces.iter().flat_map(|piece| piece.iter().copied()).collect();
+            let bytes: Vec<u8> = pieces
+                .iter()
+                .flat_map(|piece| piece.iter().copied())
+                .collect();
             let now = bytes.len().min(limit);
             if now == 0 {
                 return Err(io::ErrorKind::WouldBlock.into());
@@ -263,7 +278,11 @@ mod tests {
         let mut output = Output::default();
         output.push(Outgoing::Borrowed(b"abcdef"), 4, Priority::Low);
         assert_eq!(output.pending(), 2);
-        output.push(Outgoing::Owned(SendBytes::copy_of(b"xyz")), 0, Priority::High);
+        output.push(
+            Outgoing::Owned(SendBytes::copy_of(b"xyz")),
+            0,
+            Priority::High,
+        );
         assert_eq!(flush(&mut output, 100), (b"efxyz".to_vec(), true));
     }
 
@@ -295,7 +314,11 @@ mod tests {
         let mut calls = 0;
         let (written, end) = output.flush(|_| {
             calls += 1;
-            if calls == 1 { Err(io::ErrorKind::BrokenPipe.into()) } else { Ok(3) }
+            if calls == 1 {
+                Err(io::ErrorKind::BrokenPipe.into())
+            } else {
+                Ok(3)
+            }
         });
         assert!(matches!(end, Flush::Failed(_)));
         assert_eq!((written, calls, output.pending()), (0, 1, 3));
@@ -356,7 +379,11 @@ mod tests {
     #[test]
     fn an_empty_datagram_still_waits() {
         let mut output = Output::default();
-        output.push_datagram(Outgoing::Borrowed(b""), "127.0.0.1:1".parse().unwrap(), Priority::Low);
+        output.push_datagram(
+            Outgoing::Borrowed(b""),
+            "127.0.0.1:1".parse().unwrap(),
+            Priority::Low,
+        );
         assert!(!output.is_empty());
         output.clear();
         push(&mut output, b"", Priority::High);

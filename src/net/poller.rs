@@ -32,9 +32,15 @@ pub enum Command {
     Dial(SocketId, Result<Vec<SocketAddr>, LookupError>),
     /// Take on an adopted descriptor.
     Bind(SocketId),
-    Start { id: SocketId, caller: Owner },
+    Start {
+        id: SocketId,
+        caller: Owner,
+    },
     Pause(SocketId),
-    Close { id: SocketId, discard: bool },
+    Close {
+        id: SocketId,
+        discard: bool,
+    },
     /// Tell the owner how much output waits.
     Warn(SocketId, i32),
     /// Tell the owner that a destination has the wrong family.
@@ -82,8 +88,12 @@ impl Poller {
             rest_until: None,
             exited: false,
         };
-        let poller =
-            Poller { poll, commands: SegQueue::new(), asleep: AtomicBool::new(false), turn: turn.into() };
+        let poller = Poller {
+            poll,
+            commands: SegQueue::new(),
+            asleep: AtomicBool::new(false),
+            turn: turn.into(),
+        };
         poller.refill_reserve(&mut poller.turn.lock());
         Ok(poller)
     }
@@ -112,7 +122,8 @@ impl Poller {
         self.asleep.store(true, Ordering::Relaxed);
         fence(Ordering::SeqCst);
         let timeout = if self.commands.is_empty() {
-            turn.rest_until.map(|end| end.saturating_duration_since(Instant::now()))
+            turn.rest_until
+                .map(|end| end.saturating_duration_since(Instant::now()))
         } else {
             Some(Duration::ZERO)
         };
@@ -137,7 +148,9 @@ impl Poller {
 
     /// Adapts what a socket is watched for to its state.
     pub fn adapt(&self, socket: &mut Socket) -> io::Result<()> {
-        let (Some(fd), Some(watched)) = (&socket.fd, socket.watched) else { return Ok(()) };
+        let (Some(fd), Some(watched)) = (&socket.fd, socket.watched) else {
+            return Ok(());
+        };
         let interest = socket.interest();
         if interest != watched {
             self.poll.modify(fd, socket.id.0 as u64, interest)?;

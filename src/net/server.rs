@@ -29,7 +29,11 @@ use std::net::{Ipv4Addr, SocketAddr};
 const MAX_HOST: usize = 231;
 
 /// The beginning of most log lines of the engine (core.md §8.13).
-pub const LOG_PREFIX: &str = if API_HEAD { "socket-server error: " } else { "socket-server: " };
+pub const LOG_PREFIX: &str = if API_HEAD {
+    "socket-server error: "
+} else {
+    "socket-server: "
+};
 
 /// Where the times in the statistics come from.
 pub enum Clock {
@@ -186,7 +190,12 @@ impl SocketServer {
     }
 
     /// Sends stream data, or a datagram to the default destination.
-    pub fn send(&self, id: SocketId, data: Outgoing<'_>, priority: Priority) -> Result<(), Refused> {
+    pub fn send(
+        &self,
+        id: SocketId,
+        data: Outgoing<'_>,
+        priority: Priority,
+    ) -> Result<(), Refused> {
         let mut socket = self.slots.lock(id).ok_or(Refused)?;
         match socket.gate(priority) {
             Gate::Refuse => Err(Refused),
@@ -201,7 +210,10 @@ impl SocketServer {
                 None => {
                     drop(socket);
                     let error = if API_HEAD { "error: " } else { "" };
-                    log(0, format_args!("socket-server : set udp ({id}) {error}address first."));
+                    log(
+                        0,
+                        format_args!("socket-server : set udp ({id}) {error}address first."),
+                    );
                     Err(Refused)
                 }
             },
@@ -244,7 +256,11 @@ impl SocketServer {
 
     /// A UDP socket bound to a port of the caller's choice.
     pub fn udp_listen(&self, owner: Owner, host: Option<&CStr>, port: i32) -> Option<SocketId> {
-        if port == 0 { None } else { self.udp(owner, host, port) }
+        if port == 0 {
+            None
+        } else {
+            self.udp(owner, host, port)
+        }
     }
 
     /// A UDP socket with a default destination.
@@ -256,7 +272,12 @@ impl SocketServer {
     /// Sets the default destination of a UDP socket.
     pub fn udp_connect(&self, id: SocketId, host: &CStr, port: i32) -> Result<(), Refused> {
         // Looking the name up may take long: not under the lock, and not for a socket that is gone.
-        drop(self.slots.lock(id).filter(|socket| socket.is_udp()).ok_or(Refused)?);
+        drop(
+            self.slots
+                .lock(id)
+                .filter(|socket| socket.is_udp())
+                .ok_or(Refused)?,
+        );
         let to = remote_address(host, port).ok_or(Refused)?;
         let mut socket = self.slots.lock(id).ok_or(Refused)?;
         if socket.kind == (Kind::Udp { v6: to.is_ipv6() }) {
@@ -322,7 +343,8 @@ impl SocketServer {
         phase: Phase,
         fd: Option<Descriptor>,
     ) -> Option<Locked<'_>> {
-        self.slots.insert(|id| Socket::new(id, owner, kind, phase, fd))
+        self.slots
+            .insert(|id| Socket::new(id, owner, kind, phase, fd))
     }
 
     fn insert_udp(&self, owner: Owner, fd: Descriptor, to: Option<SocketAddr>) -> Option<SocketId> {
@@ -367,7 +389,10 @@ impl SocketServer {
 /// The log line for a datagram that could not be sent.
 pub(super) fn log_send_failure(id: SocketId, error: &io::Error) {
     let text = sys::error_text(error);
-    log(0, format_args!("socket-server : udp ({id}) sendto error {text}."));
+    log(
+        0,
+        format_args!("socket-server : udp ({id}) sendto error {text}."),
+    );
 }
 
 fn any_address(port: u16) -> SocketAddr {
@@ -377,12 +402,20 @@ fn any_address(port: u16) -> SocketAddr {
 /// The address to bind: the first one of `host`.
 fn local_address(host: Option<&CStr>, port: i32, transport: Transport) -> Option<SocketAddr> {
     let host = host.filter(|host| !host.is_empty()).unwrap_or(c"0.0.0.0");
-    resolve::numeric(host, port, transport)
-        .or_else(|| resolve::lookup(host, port, transport).ok()?.first().copied())
+    resolve::numeric(host, port, transport).or_else(|| {
+        resolve::lookup(host, port, transport)
+            .ok()?
+            .first()
+            .copied()
+    })
 }
 
 /// The address to send datagrams to: the first one of `host`.
 fn remote_address(host: &CStr, port: i32) -> Option<SocketAddr> {
-    resolve::numeric(host, port, Transport::Udp)
-        .or_else(|| resolve::lookup(host, port, Transport::Udp).ok()?.first().copied())
+    resolve::numeric(host, port, Transport::Udp).or_else(|| {
+        resolve::lookup(host, port, Transport::Udp)
+            .ok()?
+            .first()
+            .copied()
+    })
 }

@@ -58,11 +58,16 @@ impl Slots {
             }
             let id = self.next_id();
             // A slot that is locked is in use or about to change hands: the next one is as good.
-            let Some(mut slot) = self.slot(id).try_lock() else { continue };
+            let Some(mut slot) = self.slot(id).try_lock() else {
+                continue;
+            };
             if slot.is_none() {
                 self.used.fetch_add(1, Ordering::Relaxed);
                 *slot = Some(Box::new(make(id)));
-                return Some(Locked { slot, used: &self.used });
+                return Some(Locked {
+                    slot,
+                    used: &self.used,
+                });
             }
         }
         None
@@ -75,7 +80,10 @@ impl Slots {
         }
         let slot = self.slot(id).lock();
         let found = slot.as_ref().is_some_and(|socket| socket.id == id);
-        found.then_some(Locked { slot, used: &self.used })
+        found.then_some(Locked {
+            slot,
+            used: &self.used,
+        })
     }
 
     /// Calls `visit` with each socket, by slot.
@@ -115,7 +123,9 @@ impl Deref for Locked<'_> {
 
 impl DerefMut for Locked<'_> {
     fn deref_mut(&mut self) -> &mut Socket {
-        self.slot.as_deref_mut().expect("a locked slot holds a socket")
+        self.slot
+            .as_deref_mut()
+            .expect("a locked slot holds a socket")
     }
 }
 
@@ -125,7 +135,9 @@ mod tests {
     use super::*;
 
     fn insert(slots: &Slots) -> Option<SocketId> {
-        slots.insert(|id| Socket::new(id, 0, Kind::Tcp, Phase::Open, None)).map(|socket| socket.id)
+        slots
+            .insert(|id| Socket::new(id, 0, Kind::Tcp, Phase::Open, None))
+            .map(|socket| socket.id)
     }
 
     #[test]

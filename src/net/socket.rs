@@ -32,7 +32,9 @@ const MAX_READ: usize = 16 << 20;
 pub enum Kind {
     Tcp,
     /// UDP; true for IPv6.
-    Udp { v6: bool },
+    Udp {
+        v6: bool,
+    },
     /// Adopted from the caller: a pipe, a terminal, a socket.
     Bound,
 }
@@ -160,11 +162,23 @@ impl Socket {
         let input = self.wants_input && !self.half_closed;
         let output = !self.output.is_empty() && !self.write_broken;
         match self.phase {
-            Phase::Dialing(_) => Interest { read: false, write: true },
+            Phase::Dialing(_) => Interest {
+                read: false,
+                write: true,
+            },
             Phase::Binding | Phase::Listen => Interest::default(),
-            Phase::Listening => Interest { read: self.wants_input && !self.resting, write: false },
-            Phase::Accepted { .. } => Interest { read: false, write: output },
-            Phase::Open => Interest { read: input, write: output },
+            Phase::Listening => Interest {
+                read: self.wants_input && !self.resting,
+                write: false,
+            },
+            Phase::Accepted { .. } => Interest {
+                read: false,
+                write: output,
+            },
+            Phase::Open => Interest {
+                read: input,
+                write: output,
+            },
         }
     }
 
@@ -183,7 +197,11 @@ impl Socket {
             // Writing to a foreign descriptor may block in spite of everything: not the sender's trouble.
             _ if self.kind == Kind::Bound => Gate::Queue,
             Phase::Accepted { started: true } | Phase::Open => {
-                if self.output.is_empty() { Gate::Write } else { Gate::Queue }
+                if self.output.is_empty() {
+                    Gate::Write
+                } else {
+                    Gate::Queue
+                }
             }
         }
     }
@@ -254,9 +272,15 @@ mod tests {
         open.half_closed = true;
         assert_eq!(open.gate(High), Gate::Write);
         open.closing = Closing::Asked;
-        assert_eq!((open.gate(High), open.gate(Low)), (Gate::Discard, Gate::Discard));
+        assert_eq!(
+            (open.gate(High), open.gate(Low)),
+            (Gate::Discard, Gate::Discard)
+        );
         open.closing = Closing::Flushing;
-        assert_eq!((open.gate(High), open.gate(Low)), (Gate::Refuse, Gate::Discard));
+        assert_eq!(
+            (open.gate(High), open.gate(Low)),
+            (Gate::Refuse, Gate::Discard)
+        );
         open.closing = Closing::No;
         open.write_broken = true;
         assert_eq!(open.gate(High), Gate::Discard);

@@ -26,7 +26,8 @@ impl Block {
         // SAFETY: malloc has no preconditions.
         let p = unsafe { libc::malloc(len.max(1)) };
         if p.is_null() {
-            eprintln!("xmalloc: Out of memory trying to allocate {len} bytes");
+            let text = format!("xmalloc: Out of memory trying to allocate {len} bytes");
+            super::stderr::line(text.as_bytes());
             std::process::abort();
         }
         Block(p)

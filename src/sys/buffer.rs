@@ -31,7 +31,10 @@ pub struct SendBytes {
 #[derive(Debug)]
 enum Owner {
     Heap(#[allow(dead_code)] Block),
-    Object { object: *mut c_void, free: unsafe extern "C" fn(*mut c_void) },
+    Object {
+        object: *mut c_void,
+        free: unsafe extern "C" fn(*mut c_void),
+    },
 }
 
 // SAFETY: one owner, bytes that nobody writes; malloc'ed blocks may be freed by any thread, and an
@@ -54,7 +57,11 @@ impl SendBytes {
     /// `block` is null or holds at least `len` initialised bytes.
     pub unsafe fn from_block(block: Block, len: usize) -> SendBytes {
         let data = block.as_ptr().cast::<u8>().cast_const();
-        SendBytes { data, len: if data.is_null() { 0 } else { len }, _owner: Owner::Heap(block) }
+        SendBytes {
+            data,
+            len: if data.is_null() { 0 } else { len },
+            _owner: Owner::Heap(block),
+        }
     }
 
     /// Takes over a user object.
@@ -68,7 +75,10 @@ impl SendBytes {
         SendBytes {
             data,
             len: if data.is_null() { 0 } else { len },
-            _owner: Owner::Object { object, free: interface.free },
+            _owner: Owner::Object {
+                object,
+                free: interface.free,
+            },
         }
     }
 
@@ -132,7 +142,11 @@ mod tests {
 
     #[test]
     fn an_object_is_read_through_its_interface_and_freed_once() {
-        let interface = ObjectInterface { buffer: data, size, free };
+        let interface = ObjectInterface {
+            buffer: data,
+            size,
+            free,
+        };
         let mut object = *b"abc";
         // SAFETY: the object is three bytes and outlives the value.
         let bytes = unsafe { SendBytes::from_object(object.as_mut_ptr().cast(), &interface) };

@@ -12,4 +12,6 @@ pub mod poll;
 pub mod resolve;
 pub mod signal;
 pub mod socket;
+pub mod stack;
+pub mod stderr;
 pub mod tally;

@@ -60,20 +60,35 @@ impl Poll {
             .map_err(|errno| SetupError::Epoll(errno.into()))?;
         let wake = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)
             .map_err(|errno| SetupError::Eventfd(errno.into()))?;
-        epoll::add(&epoll, &wake, epoll::EventData::new_u64(WAKE), epoll::EventFlags::IN)
-            .map_err(|errno| SetupError::Register(errno.into()))?;
+        epoll::add(
+            &epoll,
+            &wake,
+            epoll::EventData::new_u64(WAKE),
+            epoll::EventFlags::IN,
+        )
+        .map_err(|errno| SetupError::Register(errno.into()))?;
         Ok(Poll { epoll, wake })
     }
 
     /// Watches `fd` from now on, under `token`.
     pub fn add(&self, fd: impl AsFd, token: u64, interest: Interest) -> io::Result<()> {
-        epoll::add(&self.epoll, fd, epoll::EventData::new_u64(token), interest.flags())?;
+        epoll::add(
+            &self.epoll,
+            fd,
+            epoll::EventData::new_u64(token),
+            interest.flags(),
+        )?;
         Ok(())
     }
 
     /// Changes what `fd`, added before, is watched for.
     pub fn modify(&self, fd: impl AsFd, token: u64, interest: Interest) -> io::Result<()> {
-        epoll::modify(&self.epoll, fd, epoll::EventData::new_u64(token), interest.flags())?;
+        epoll::modify(
+            &self.epoll,
+            fd,
+            epoll::EventData::new_u64(token),
+            interest.flags(),
+        )?;
         Ok(())
     }
 
@@ -126,7 +141,10 @@ unsafe impl Send for Batch {}
 impl Batch {
     /// Room for `size` events.
     pub fn new(size: usize) -> Batch {
-        Batch { events: Vec::with_capacity(size), next: 0 }
+        Batch {
+            events: Vec::with_capacity(size),
+            next: 0,
+        }
     }
 
     /// True when everything was taken out.
@@ -166,7 +184,15 @@ mod tests {
     fn reports_tokens_and_directions() {
         let poll = Poll::new().unwrap();
         let (mut near, far) = UnixStream::pair().unwrap();
-        poll.add(&far, 7, Interest { read: true, write: false }).unwrap();
+        poll.add(
+            &far,
+            7,
+            Interest {
+                read: true,
+                write: false,
+            },
+        )
+        .unwrap();
         let mut batch = Batch::new(4);
         poll.wait(&mut batch, Some(Duration::ZERO)).unwrap();
         assert!(batch.next(&poll).is_none());
@@ -174,10 +200,21 @@ mod tests {
         near.write_all(b"x").unwrap();
         poll.wait(&mut batch, Some(Duration::from_secs(5))).unwrap();
         let ready = batch.next(&poll).unwrap();
-        assert_eq!((ready.token, ready.readable, ready.writable), (7, true, false));
+        assert_eq!(
+            (ready.token, ready.readable, ready.writable),
+            (7, true, false)
+        );
         assert!(batch.is_empty());
 
-        poll.modify(&far, 7, Interest { read: false, write: true }).unwrap();
+        poll.modify(
+            &far,
+            7,
+            Interest {
+                read: false,
+                write: true,
+            },
+        )
+        .unwrap();
         poll.wait(&mut batch, Some(Duration::from_secs(5))).unwrap();
         let ready = batch.next(&poll).unwrap();
         assert_eq!((ready.readable, ready.writable), (false, true));

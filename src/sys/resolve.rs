@@ -19,13 +19,20 @@ pub enum Transport {
 pub struct LookupError(pub String);
 
 /// The addresses of `host`, in the resolver's order. Blocks.
-pub fn lookup(host: &CStr, port: i32, transport: Transport) -> Result<Vec<SocketAddr>, LookupError> {
+pub fn lookup(
+    host: &CStr,
+    port: i32,
+    transport: Transport,
+) -> Result<Vec<SocketAddr>, LookupError> {
     query(host, port, transport, 0).map_err(|code| LookupError(message(code)))
 }
 
 /// The address that `host` spells out, or nothing when it is a name.
 pub fn numeric(host: &CStr, port: i32, transport: Transport) -> Option<SocketAddr> {
-    query(host, port, transport, libc::AI_NUMERICHOST).ok()?.first().copied()
+    query(host, port, transport, libc::AI_NUMERICHOST)
+        .ok()?
+        .first()
+        .copied()
 }
 
 fn query(
@@ -61,7 +68,11 @@ fn query(
     }
     // SAFETY: list came from getaddrinfo and nothing refers into it any more.
     unsafe { libc::freeaddrinfo(list) };
-    if found.is_empty() { Err(libc::EAI_NONAME) } else { Ok(found) }
+    if found.is_empty() {
+        Err(libc::EAI_NONAME)
+    } else {
+        Ok(found)
+    }
 }
 
 /// An internet address in Rust's form.
@@ -93,7 +104,9 @@ unsafe fn address(raw: *const libc::sockaddr) -> Option<SocketAddr> {
 
 fn message(code: c_int) -> String {
     // SAFETY: gai_strerror accepts any number and returns a constant string.
-    unsafe { CStr::from_ptr(libc::gai_strerror(code)) }.to_string_lossy().into_owned()
+    unsafe { CStr::from_ptr(libc::gai_strerror(code)) }
+        .to_string_lossy()
+        .into_owned()
 }
 
 #[cfg(test)]
@@ -113,12 +126,19 @@ mod tests {
     #[test]
     fn localhost_has_an_address() {
         let found = lookup(c"localhost", 80, Transport::Tcp).unwrap();
-        assert!(found.iter().all(|address| address.ip().is_loopback() && address.port() == 80));
+        assert!(
+            found
+                .iter()
+                .all(|address| address.ip().is_loopback() && address.port() == 80)
+        );
     }
 
     #[test]
     fn a_bad_name_gives_the_librarys_text() {
         let error = lookup(c"no such host", 80, Transport::Tcp).unwrap_err();
-        assert!(!error.0.is_empty() && !error.0.contains("os error"), "{error:?}");
+        assert!(
+            !error.0.is_empty() && !error.0.contains("os error"),
+            "{error:?}"
+        );
     }
 }

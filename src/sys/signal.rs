@@ -17,6 +17,15 @@ pub fn ignore_sigpipe() {
     unsafe { libc::signal(libc::SIGPIPE, libc::SIG_IGN) };
 }
 
+/// Gives SIGSEGV and SIGBUS their default action, which Rust's run-time replaces: a fault is to end the
+/// process with the core file that operators expect.
+pub fn default_faults() {
+    for signal in [libc::SIGSEGV, libc::SIGBUS] {
+        // SAFETY: setting a disposition has no preconditions.
+        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    }
+}
+
 /// Installs the SIGHUP handler.
 pub fn watch_hangup() -> std::io::Result<()> {
     // SAFETY: no pointers are passed.

@@ -32,7 +32,10 @@ impl Descriptor {
     /// The caller closes `raw` only after the engine let go of it (core.md §8.8(3)), and never when
     /// `take_over` was called.
     pub unsafe fn adopt(raw: RawFd) -> Option<Descriptor> {
-        (raw >= 0).then_some(Descriptor { raw, owned: AtomicBool::new(false) })
+        (raw >= 0).then_some(Descriptor {
+            raw,
+            owned: AtomicBool::new(false),
+        })
     }
 
     /// Makes the engine the one who closes it.
@@ -43,7 +46,10 @@ impl Descriptor {
 
 impl From<OwnedFd> for Descriptor {
     fn from(fd: OwnedFd) -> Self {
-        Descriptor { raw: fd.into_raw_fd(), owned: AtomicBool::new(true) }
+        Descriptor {
+            raw: fd.into_raw_fd(),
+            owned: AtomicBool::new(true),
+        }
     }
 }
 
@@ -59,7 +65,8 @@ impl Drop for Descriptor {
         if *self.owned.get_mut() {
             // SAFETY: the descriptor is ours, and this is its last use.
             if unsafe { libc::close(self.raw) } != 0 {
-                eprintln!("close socket:: {}", error_text(&io::Error::last_os_error()));
+                let why = error_text(&io::Error::last_os_error());
+                super::stderr::line(format!("close socket:: {why}").as_bytes());
             }
         }
     }
@@ -79,7 +86,10 @@ pub fn error_text(error: &io::Error) -> String {
 
 /// True for "not now, try again later".
 pub fn is_transient(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
+    matches!(
+        error.kind(),
+        io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
+    )
 }
 
 /// True when the process or the system has no descriptor left.
@@ -92,7 +102,12 @@ fn open(address: &SocketAddr, kind: SocketType) -> io::Result<OwnedFd> {
         SocketAddr::V4(_) => AddressFamily::INET,
         SocketAddr::V6(_) => AddressFamily::INET6,
     };
-    Ok(net::socket_with(family, kind, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK, None)?)
+    Ok(net::socket_with(
+        family,
+        kind,
+        SocketFlags::CLOEXEC | SocketFlags::NONBLOCK,
+        None,
+    )?)
 }
 
 fn open_bound(address: &SocketAddr, kind: SocketType) -> io::Result<OwnedFd> {
@@ -186,9 +201,8 @@ pub fn peer_address(fd: impl AsFd) -> Option<SocketAddr> {
 pub fn read_block(fd: impl AsFd, size: usize) -> io::Result<(Block, usize)> {
     let block = Block::with_len(size);
     // SAFETY: the block is ours, `size` bytes long, and MaybeUninit bytes need no value.
-    let space = unsafe {
-        slice::from_raw_parts_mut(block.as_ptr().cast::<MaybeUninit<u8>>(), size)
-    };
+    let space =
+        unsafe { slice::from_raw_parts_mut(block.as_ptr().cast::<MaybeUninit<u8>>(), size) };
     let (filled, _) = rustix::io::read(fd, space)?;
     let len = filled.len();
     Ok((block, len))
@@ -196,13 +210,17 @@ pub fn read_block(fd: impl AsFd, size: usize) -> io::Result<(Block, usize)> {
 
 /// Sends to a connected socket, in one go; a broken connection raises no signal.
 pub fn send(fd: impl AsFd, bytes: &[u8]) -> io::Result<usize> {
-    Ok(retry_on_intr(|| net::send(&fd, bytes, SendFlags::NOSIGNAL))?)
+    Ok(retry_on_intr(|| {
+        net::send(&fd, bytes, SendFlags::NOSIGNAL)
+    })?)
 }
 
 /// As [`send`], for several pieces.
 pub fn send_vectored(fd: impl AsFd, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
     let mut control = net::SendAncillaryBuffer::default();
-    Ok(retry_on_intr(|| net::sendmsg(&fd, pieces, &mut control, SendFlags::NOSIGNAL))?)
+    Ok(retry_on_intr(|| {
+        net::sendmsg(&fd, pieces, &mut control, SendFlags::NOSIGNAL)
+    })?)
 }
 
 /// Writes to a descriptor that need not be a socket.
@@ -229,8 +247,14 @@ mod tests {
 
     #[test]
     fn error_texts_are_the_systems() {
-        assert_eq!(error_text(&io::Error::from_raw_os_error(libc::ECONNREFUSED)), "Connection refused");
-        assert_eq!(error_text(&io::Error::from_raw_os_error(libc::EMFILE)), "Too many open files");
+        assert_eq!(
+            error_text(&io::Error::from_raw_os_error(libc::ECONNREFUSED)),
+            "Connection refused"
+        );
+        assert_eq!(
+            error_text(&io::Error::from_raw_os_error(libc::EMFILE)),
+            "Too many open files"
+        );
         assert_eq!(error_text(&io::Error::other("x")), "x");
     }
 

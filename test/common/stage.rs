@@ -66,6 +66,23 @@ impl Stage {
         symlink(target, self.file(name)).unwrap_or_else(|e| panic!("link {name}: {e}"));
     }
 
+    /// Takes from another tree what this one does not have: a module, a library, a service.
+    pub fn complete_from(&self, other: &Tree) {
+        for (name, own, others) in [
+            ("cservice", &self.tree.cservice, &other.cservice),
+            ("luaclib", &self.tree.luaclib, &other.luaclib),
+            ("lualib", &self.tree.lualib, &other.lualib),
+            ("service", &self.tree.service, &other.service),
+        ] {
+            if own != others {
+                let link = self.file(name);
+                std::fs::remove_file(&link).unwrap_or_else(|e| panic!("{name}: {e}"));
+                link_files(own, &link);
+                link_files(others, &link);
+            }
+        }
+    }
+
     /// Compiles C source to the C service `extra/<name>.so`, for which a configuration says `cpath =
     /// "./cservice/?.so;./extra/?.so"`.
     pub fn c_service(&self, name: &str, source: &str) {
@@ -119,6 +136,21 @@ impl Stage {
                 _ => c[0].to_owned(),
             });
             self.write(&target, &text);
+        }
+    }
+}
+
+/// Fills the folder `to` with links to the files of `from` that it does not have yet.
+fn link_files(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap_or_else(|e| panic!("{}: {e}", to.display()));
+    let entries = std::fs::read_dir(from).unwrap_or_else(|e| panic!("{}: {e}", from.display()));
+    for entry in entries {
+        let path = entry.expect("a readable folder").path();
+        let target = to.join(path.file_name().expect("an entry has a name"));
+        if path.is_dir() {
+            link_files(&path, &target);
+        } else if !target.exists() {
+            symlink(&path, &target).unwrap_or_else(|e| panic!("{}: {e}", target.display()));
         }
     }
 }
