@@ -5,7 +5,7 @@ use super::text;
 use crate::core;
 use crate::core::memory;
 use mlua_sys as lua;
-use std::ffi::{CStr, c_char, c_int};
+use std::ffi::{c_char, c_int};
 use std::io::Write;
 
 /// Bytes in use in the process.
@@ -73,6 +73,7 @@ pub unsafe extern "C" fn skynet_debug_memory(info: *const c_char) {
 mod control {
     use super::*;
     use crate::sys::alloc;
+    use std::ffi::CStr;
 
     /// Prints the allocator's statistics on stderr; `opts` (or NULL) is jemalloc's.
     ///
