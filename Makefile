@@ -24,7 +24,7 @@ LUA_CLIB := client md5 skynet
 
 # What `make demo` and `make headers` run.
 DEMO_CMD ?= ./examples/demo/run.sh
-HEADERS_CMD ?=
+HEADERS_CMD ?= $(CARGO) run -q --release -p headers
 
 # Accepted because existing projects pass them; we have no use for them, since Lua, the allocator
 # and the TLS module come with the build.
@@ -78,6 +78,10 @@ endif
 put := put() { cmp -s "$$1" "$$2" || \
 	{ mkdir -p "$$(dirname "$$2")" && cp "$$1" "$$2.new" && mv -f "$$2.new" "$$2"; }; }; put
 
+# The API level, as the headers spell it.
+HEAD := $(if $(API),$(if $(filter head,$(API)),1,0),$(if $(filter 5.5,$(LUA)),1,0))
+HEADERS := $(filter-out include/skynet_level.h,$(wildcard include/*.h))
+
 # ---- all ----
 
 PROGRAMS := skynet libskynet.so
@@ -97,12 +101,13 @@ all: copies
 # the build script of the core left Lua.
 cargo:
 	@mkdir -p $(TARGET_DIR)
-	$(RUN_CARGO) build --release --workspace $(FEATURES) \
+	$(RUN_CARGO) build --release --workspace --exclude headers $(FEATURES) \
 		--message-format=json-render-diagnostics > $(TARGET_DIR)/build.json
 	$(RUN_CARGO) rustc --release --lib --crate-type cdylib $(FEATURES) -- \
 		-C link-arg=-Wl,-soname,libskynet.so
 
-# The node of this version: also what the tests run. The folders of Lua code are links.
+# The node of this version: also what the tests run. The folders of Lua code are links, and so are
+# the headers, beside the one file that says which API level they are for.
 stage: $(STAGED)
 	@for name in lualib service examples test; do \
 		if [ -d $$name ]; then ln -sfn $(CURDIR)/$$name $(NODE)/$$name; fi; \
@@ -159,7 +164,7 @@ $(LUA_CLIB:%=$(LUA_CLIB_PATH)/%.so): stage
 
 # Every test, against the staged node.
 test: stage
-	SKYNET_NODE=$(NODE) $(RUN_CARGO) test --release --workspace --no-fail-fast $(FEATURES)
+	SKYNET_NODE=$(NODE) $(RUN_CARGO) test --release --workspace --exclude headers --no-fail-fast $(FEATURES)
 
 check: stage
 	$(RUN_CARGO) fmt --all --check

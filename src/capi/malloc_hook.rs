@@ -1,10 +1,11 @@
 //! `malloc_hook.h`, and `skynet_debug_memory` of `skynet.h`: memory statistics and the allocator's
 //! controls (core.md §9.3, §9.5, without jemalloc §9.6).
 
+use super::text;
 use crate::core;
 use crate::core::memory;
 use mlua_sys as lua;
-use std::ffi::{CStr, c_char, c_int};
+use std::ffi::{c_char, c_int};
 use std::io::Write;
 
 /// Bytes in use in the process.
@@ -68,23 +69,11 @@ pub unsafe extern "C" fn skynet_debug_memory(info: *const c_char) {
     let _ = std::io::stderr().write_all(&line);
 }
 
-/// A string argument; NULL is an empty one.
-///
-/// # Safety
-/// `string` is NULL or a C string that outlives the answer.
-unsafe fn text<'a>(string: *const c_char) -> &'a CStr {
-    if string.is_null() {
-        c""
-    } else {
-        // SAFETY: the caller's promise.
-        unsafe { CStr::from_ptr(string) }
-    }
-}
-
 #[cfg(feature = "jemalloc")]
 mod control {
     use super::*;
     use crate::sys::alloc;
+    use std::ffi::CStr;
 
     /// Prints the allocator's statistics on stderr; `opts` (or NULL) is jemalloc's.
     ///
@@ -223,6 +212,26 @@ pub use control::*;
 mod tests {
     use super::*;
     use std::ptr::{null, null_mut};
+
+    #[test]
+    fn accounts_as_a_lua_table() {
+        // A handle that is not 0, whether or not a test beside this one has started the node.
+        core::init_thread(2);
+        let charge = memory::allocated(123_456_789, 0);
+        // SAFETY: a fresh state with room for what is pushed.
+        let bytes = unsafe {
+            let state = lua::luaL_newstate();
+            lua::lua_pushcfunction(state, dump_mem_lua);
+            lua::lua_call(state, 0, 1);
+            assert_eq!(lua::lua_type(state, -1), lua::LUA_TTABLE);
+            lua::lua_rawgeti(state, -1, charge.handle.into());
+            let bytes = lua::lua_tointeger(state, -1);
+            lua::lua_close(state);
+            bytes
+        };
+        assert!(bytes >= 123_456_789, "{bytes}");
+        memory::freed(charge, 123_456_789, 0);
+    }
 
     #[cfg(feature = "jemalloc")]
     #[test]

@@ -153,7 +153,7 @@ agent_run(struct agent *a, agent_fn fn, void *arg)
 	agent_post(a, fn, arg, &done);
 	for (int tries = 0; !done; tries++) {
 		/* no way to go on: the task would use a frame that is gone */
-		if (tries > 10000) {
+		if (tries > 30000) {
 			fprintf(stderr, "agent :%08x does not answer\n", a->handle);
 			abort();
 		}
@@ -246,7 +246,7 @@ log_sync(void)
 	snprintf(text, sizeof text, "-- mark %d", ++marks);
 	skynet_error(driver, "%s", text);
 	for (int tries = 0; found < 0; tries++) {
-		if (tries > 10000) {
+		if (tries > 30000) {
 			fprintf(stderr, "the log service does not answer\n");
 			abort();
 		}

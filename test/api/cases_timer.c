@@ -72,7 +72,7 @@ delays(void)
 		waited = monotonic() - start;
 		CHECK(waited >= 0.010 * (n - 1) - 0.001);
 		/* generous: the machine may be busy */
-		CHECK(waited < 0.010 * n + 0.5);
+		CHECK(waited < 0.010 * n + 2);
 	}
 	agent_kill(a);
 }
@@ -150,8 +150,10 @@ clocks(void)
 		last = now;
 	}
 	now = skynet_now();
+	start = monotonic();
 	pause_ms(200);
-	CHECK(skynet_now() - now >= 18 && skynet_now() - now < 70);
+	off = (double)(skynet_now() - now) / 100 - (monotonic() - start);
+	CHECK(off > -0.05 && off < 0.05);
 	/* processor time: grows with work and not with waiting */
 	uint64_t cpu = skynet_thread_time();
 	pause_ms(50);

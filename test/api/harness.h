@@ -148,7 +148,7 @@ bool check_int(long long got, long long expected, const char *file, int line, co
 /* Waits until the condition holds, for some seconds. */
 #define WAIT_UNTIL(cond) do { \
 	int tries_ = 0; \
-	while (!(cond) && tries_++ < 5000) pause_ms(1); \
+	while (!(cond) && tries_++ < 15000) pause_ms(1); \
 	CHECK(cond); \
 } while (0)
 void pause_ms(int ms);
