@@ -112,7 +112,7 @@ stage: $(STAGED)
 	@for name in lualib service examples test; do \
 		if [ -d $$name ]; then ln -sfn $(CURDIR)/$$name $(NODE)/$$name; fi; \
 	done
-	@set -e; for header in $(filter-out include/skynet_level.h,$(wildcard include/*.h)); do \
+	@set -e; for header in $(HEADERS); do \
 		$(put) "$$header" "$(NODE)/skynet-src/$${header##*/}"; \
 	done
 	@printf '#ifndef SKYNET_API_HEAD\n#define SKYNET_API_HEAD %s\n#endif\n' $(API_HEAD) > $(TARGET_DIR)/skynet_level.h

@@ -563,3 +563,57 @@ end)"#,
         );
     }
 }
+
+/// The C gate checks its parameters in a fixed order and says which one it does not like.
+#[test]
+fn gate_parameters() {
+    let stage = stage();
+    let port = stage.port(1);
+    let node = run_service(
+        &stage,
+        &format!("port = {port}"),
+        r#"local skynet = require "skynet"
+require "skynet.manager"
+skynet.start(function()
+    local bind = "127.0.0.1:" .. skynet.getenv "port"
+    for _, parm in ipairs {
+        "S !",
+        "S ! " .. bind .. " 0",
+        "S ! " .. bind .. " 0 0",
+        "X ! " .. bind .. " 0 10",
+        "S .nosuch " .. bind .. " 0 10",
+        "S ! 127.0.0.1:0 0 10",
+        "S ! nohost: 0 10",
+    } do
+        skynet.error("launched", skynet.launch("gate", parm) ~= nil)
+    end
+    skynet.error("good", skynet.launch("gate", "S ! " .. bind .. " 0 10") ~= nil)
+    skynet.sleep(20)
+    skynet.abort()
+end)"#,
+    );
+    let said: Vec<String> = node.log().into_iter().map(|e| e.text).collect();
+    let want = [
+        ("Invalid gate parm S !", 1),
+        ("Need max connection", 2),
+        ("Invalid data header style", 1),
+        ("Invalid watchdog .nosuch", 1),
+        ("Invalid gate address 127.0.0.1:0", 1),
+        ("Invalid gate address nohost:", 1),
+        ("launched false", 7),
+        ("good true", 1),
+    ];
+    for (text, count) in want {
+        let found = said.iter().filter(|s| *s == text).count();
+        assert_eq!(found, count, "{text:?}\n{}", node.report());
+    }
+}
+
+/// A node of a network that is not told where its master is gives up.
+#[test]
+fn harbor_without_master() {
+    let stage = stage();
+    let mut node = Node::start(&stage, "harbor = 1");
+    node.expect_exit(SOON);
+    node.expect_no_panic();
+}

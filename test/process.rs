@@ -6,6 +6,7 @@ mod common;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -344,6 +345,17 @@ fn hangup_reopens_the_log() {
         .filter_map(|l| l.split_once("tick ")?.1.parse().ok())
         .collect();
     assert_eq!(ticks, (1..=ticks.len() as u32).collect::<Vec<_>>());
+}
+
+/// A log on stdout cannot be opened again; the signal changes nothing.
+#[test]
+fn hangup_with_log_on_stdout() {
+    let stage = stage_with(TICKER);
+    let mut node = start(&stage, "logger = nil");
+    node.expect("tick 1$", SOON);
+    node.signal(libc::SIGHUP);
+    let seen = node.count("tick");
+    node.expect_count("tick", seen + 5, SOON);
 }
 
 fn wait_until(mut done: impl FnMut() -> bool) -> bool {
@@ -698,15 +710,6 @@ end)
     for stream in ["fd/0", "fd/1", "fd/2"] {
         assert_eq!(daemon.link(stream), "/dev/null", "{stream}");
     }
-    let mode = std::os::unix::fs::PermissionsExt::mode(
-        &stage
-            .file("node.pid")
-            .metadata()
-            .expect("there")
-            .permissions(),
-    );
-    assert_eq!(mode & 0o400, 0o400);
-
     // A second one is refused and disturbs nothing.
     let mut second = start(&stage, config);
     second.expect_code(1, SOON);
@@ -736,6 +739,13 @@ fn daemon_killed_leaves_its_pid_file() {
     unsafe { libc::kill(daemon.0, libc::SIGTERM) };
     assert!(wait_until(|| !daemon.alive()));
     assert_eq!(pid_of(&stage), Some(daemon.0));
+    let mode = stage
+        .file("node.pid")
+        .metadata()
+        .expect("it is there")
+        .permissions()
+        .mode();
+    assert_eq!(mode & 0o733, 0o600, "0644 without what the umask takes");
     let stale = daemon.0;
     std::mem::forget(daemon);
 

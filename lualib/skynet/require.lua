@@ -84,7 +84,7 @@ local function load_in_thread(name, filename, thread)
 	elseif loaded[name] == nil then
 		loaded[name] = true
 	end
-	return loaded[name], filename
+	return loaded[name]
 end
 
 function M.require(name)

@@ -26,8 +26,6 @@ elseif mode == "order" then
 		table.insert(log, "start end")
 	end)
 	return
-elseif mode == "raise in chunk" then
-	error "on purpose"
 elseif mode == "raise_in_chunk" then
 	error "on purpose"
 elseif mode == "raise_in_start" then
@@ -107,11 +105,11 @@ local eq, raises, results, case = check.eq, check.raises, check.results, check.c
 
 local function loader()
 	case("names, arguments, globals", function()
-		local peer = skynet.newservice("lib_start", "arguments", 12, "x=y", true)
+		local peer = skynet.newservice("lib_start", "arguments", 12, "x=y")
 		local result = table.pack(skynet.call(peer, "lua"))
 		eq(result[1], "lib_start")
 		eq(result[2], "./test/lua/")
-		eq(result[3], { "arguments", "12", "x=y", "true", n = 4 })
+		eq(result[3], { "arguments", "12", "x=y", n = 3 })
 		eq(result.n, 7)
 		for i = 4, 7 do eq(result[i], nil, "global") end
 		skynet.kill(peer)

@@ -144,15 +144,19 @@ local function queues()
 		end
 		check.results(table.pack(netpack.pop(queue)))
 	end)
-	check.case("a queue that is dropped with content", function()
-		for _ = 1, 100 do
+	check.case("nothing is lost", function()
+		check.no_leak(500, function()
 			queue = nil
 			feed(1, "\0\9abc")
+			feed(1, "defghi")
+			feed(1, "\0\9abc")
+			feed(3, "\0\9abc")
+			feed(3, "\0")
+			filter(socketmsg.text(socketmsg.CLOSE, 3, 0, ""))
 			filter(socketmsg.block(socketmsg.DATA, 2, "\0\1d\0\1e\0"))
 			netpack.clear(queue)
-		end
+		end)
 		queue = nil
-		collectgarbage()
 	end)
 end
 

@@ -285,6 +285,38 @@ local function metamethods()
 	end)
 end
 
+local function leaks()
+	local big = ("x"):rep(3000)
+	local function with_pairs(f)
+		return setmetatable({}, { __pairs = f })
+	end
+	local failing = {
+		["type"] = { big, print },
+		["type in a table"] = { big, { { print } } },
+		["depth"] = { big, nested(33, 1) },
+		["error in __pairs"] = { big, with_pairs(function() error "oops" end) },
+		["error in the iterator"] = { big, with_pairs(function() return error end) },
+		["type behind __pairs"] = { big, with_pairs(function() return next, { big, print } end) },
+		["depth behind __pairs"] = { big, with_pairs(function() return next, nested(33, 1) end) },
+	}
+	for name, args in pairs(failing) do
+		check.case("nothing is lost: " .. name, function()
+			check.no_leak(1000, function()
+				assert(not pcall(core.pack, table.unpack(args)))
+				assert(not pcall(core.packstring, table.unpack(args)))
+			end)
+		end)
+	end
+	check.case("nothing is lost: success", function()
+		local object = with_pairs(function() return next, { big, big } end)
+		check.no_leak(1000, function()
+			core.trash(core.pack(big, object))
+			core.trash(core.pack(1, { 2 }))
+			core.packstring(big, object)
+		end)
+	end)
+end
+
 local function holes()
 	check.case("tables with holes", function()
 		local t = { 1, nil, 3, nil, 5, x = 1, [100] = 2 }
@@ -372,6 +404,7 @@ check.run(function()
 	arguments()
 	depth()
 	metamethods()
+	leaks()
 	holes()
 	random_round_trips()
 	many()

@@ -146,6 +146,15 @@ local function buffers()
 		b, p = nil, nil
 		collectgarbage()
 	end)
+	check.case("nothing is lost", function()
+		check.no_leak(1000, function()
+			local b, p = filled("a line\n", ("x"):rep(2000), ("y"):rep(100))
+			driver.readline(b, p, "\n")
+			driver.pop(b, p, 2010)
+			-- The rest goes with the buffer, every other time by hand.
+			if math.random(2) == 1 then driver.clear(b, p) end
+		end)
+	end)
 	check.case("wrong arguments", function()
 		local b, p = filled("x")
 		local block = driver.str2p("y")

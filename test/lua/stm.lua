@@ -112,6 +112,21 @@ check.run(function()
 		writer "y"
 		eq({ stm.newcopy(stm.copy(writer))(core.tostring) }, { true, "y" })
 	end)
+	check.case("nothing is lost", function()
+		check.no_leak(300, function()
+			local writer = stm.new(("x"):rep(1000))
+			local reader, idle = stm.newcopy(stm.copy(writer)), stm.newcopy(stm.copy(writer))
+			reader(core.tostring)
+			writer(driver.str2p(("y"):rep(1000)))
+			writer "z"
+			pcall(reader, error)
+			if math.random(2) == 1 then
+				writer = nil
+				collectgarbage()
+				idle(core.tostring)
+			end
+		end)
+	end)
 	check.case("metatables", function()
 		local writer = stm.new "x"
 		local reader = stm.newcopy(stm.copy(writer))

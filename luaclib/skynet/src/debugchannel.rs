@@ -105,7 +105,8 @@ unsafe fn check_channel<'a>(l: *mut lua_State) -> &'a Channel {
     unsafe {
         match tagged_at::<End>(l, 1, END_TAG) {
             Some(Some(channel)) => channel,
-            _ => type_error(l, 1, METATABLE),
+            Some(None) => raise!(l, c"the channel is released"),
+            None => type_error(l, 1, METATABLE),
         }
     }
 }

@@ -87,6 +87,22 @@ function check.raises(text, f, ...)
 	return err
 end
 
+--- Fails if doing f() over and over leaves message heap blocks behind. Says nothing where the heap is not counted.
+function check.no_leak(times, f)
+	local memory = require "skynet.memory"
+	for _ = 1, 10 do f() end
+	collectgarbage()
+	collectgarbage()
+	local before = memory.current()
+	for _ = 1, times do f() end
+	collectgarbage()
+	collectgarbage()
+	local grown = memory.current() - before
+	if grown > 16 * times then
+		error(string.format("%d bytes are left after %d times", grown, times), 2)
+	end
+end
+
 function check.hex(bytes)
 	return (bytes:gsub(".", function(c) return string.format("%02x ", c:byte()) end):gsub(" $", ""))
 end
