@@ -228,18 +228,20 @@ impl SocketServer {
                 }
                 if sent < data.as_slice().len() {
                     socket.output.push(data, sent, priority);
-                    self.queued(&mut socket);
+                    self.queued(&mut socket, gate);
                 }
                 Ok(())
             }
         }
     }
 
-    /// After output was queued: have it written, and warn if there is much of it.
-    fn queued(&self, socket: &mut Socket) {
+    /// After output was queued: have it written. If there was some before, warn if it is much now.
+    fn queued(&self, socket: &mut Socket, gate: Gate) {
         // Failing here means no memory in the kernel; the next send tries again.
         let _ = self.poller.adapt(socket);
-        if let Some(kib) = socket.output.take_warning() {
+        if gate == Gate::Queue
+            && let Some(kib) = socket.output.take_warning()
+        {
             self.poller.post(Command::Warn(socket.id, kib));
         }
     }
@@ -332,7 +334,7 @@ impl SocketServer {
             }
         }
         socket.output.push_datagram(data, to, priority);
-        self.queued(&mut socket);
+        self.queued(&mut socket, gate);
         Ok(())
     }
 
