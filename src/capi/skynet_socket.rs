@@ -4,6 +4,7 @@
 //! one that does not know the id.
 
 use super::skynet_server::{SkynetContext, context_handle};
+use crate::core::log;
 use crate::net;
 use crate::net::deliver;
 use crate::net::event::{Owner, SocketId};
@@ -237,8 +238,8 @@ unsafe fn send_on_node(buffer: *const SocketSendbuffer, priority: Priority) -> c
     }
 }
 
-/// Listens on the first address of `host` (NULL or "": 0.0.0.0): the id, or −1. `ctx` NULL counts as
-/// handle 0.
+/// Listens on the first address of `host` (NULL or "": 0.0.0.0): the id, or −1 and a log line that says
+/// why. `ctx` NULL counts as handle 0.
 ///
 /// # Safety
 /// `ctx` is NULL or live, `host` NULL or a C string.
@@ -251,7 +252,18 @@ pub unsafe extern "C" fn skynet_socket_listen(
 ) -> c_int {
     // SAFETY: passed on to the caller.
     let (owner, host) = unsafe { (owner(ctx), text(host)) };
-    with_engine(|engine| id_or_minus_one(engine.listen(owner, host, port, backlog)))
+    with_engine(|engine| match engine.listen(owner, host, port, backlog) {
+        Ok(id) => id.0,
+        Err(reason) => {
+            let host = host.filter(|host| !host.is_empty()).unwrap_or(c"0.0.0.0");
+            let host = host.to_string_lossy();
+            log(
+                owner as u32,
+                format_args!("listen {host}:{port} failed : {reason}"),
+            );
+            -1
+        }
+    })
 }
 
 /// Connects to `host`: the id at once and the result as an event, or −1 for NULL, a name of more than

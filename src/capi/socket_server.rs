@@ -270,7 +270,7 @@ pub unsafe extern "C" fn socket_server_listen(
 ) -> c_int {
     // SAFETY: passed on to the caller.
     let (engine, host) = unsafe { (engine(ss), text(addr)) };
-    id_or_minus_one(engine.and_then(|engine| engine.listen(opaque, host, port, backlog)))
+    id_or_minus_one(engine.and_then(|engine| engine.listen(opaque, host, port, backlog).ok()))
 }
 
 /// As `skynet_socket_connect`, for the owner `opaque`.
