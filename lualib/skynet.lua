@@ -102,7 +102,7 @@ local faults = {}	-- error texts of the fibers that died during the current mess
 local fault_count = 0
 
 -- At most this many finished fibers are kept for the next requests.
-local IDLE_MAX = 128
+local IDLE_MAX = 256
 local idle = {}
 local idle_count = 0
 
@@ -126,14 +126,11 @@ local function retire(fiber)
 	return true
 end
 
-local function once(f, ...)
-	f(...)
-end
-
--- Body of every fiber: one function after the other.
+-- Body of every fiber: one function after the other.  Fixed parameters are cheaper than `...`.
 local function fiber_loop(fiber)
 	repeat
-		once(co_yield(IDLE))
+		local f, a, b, c, d = co_yield(IDLE)
+		f(a, b, c, d)
 	until not retire(fiber)
 end
 
@@ -175,12 +172,15 @@ local function fail_request(fiber)
 	end
 end
 
--- Ends a fiber: its to-be-closed variables run as part of it.
-local function close_fiber(fiber)
+-- Ends a fiber, which may have died of `reason`: its to-be-closed variables run as part of it.
+local function close_fiber(fiber, reason)
 	local closer = current
 	current = fiber
-	co_close(fiber.co)
+	local ok, failure = co_close(fiber.co)
 	current = closer
+	if not ok and failure ~= reason then
+		add_fault(tostring(failure))
+	end
 end
 
 local function crashed(fiber, reason)
@@ -188,9 +188,8 @@ local function crashed(fiber, reason)
 	if fiber.tag then
 		tracelog(fiber.tag, "error")
 	end
-	local text = traceback(fiber.co, tostring(reason))
-	close_fiber(fiber)
-	add_fault(text)
+	add_fault(traceback(fiber.co, tostring(reason)))
+	close_fiber(fiber, reason)
 end
 
 local function drop_queues()
@@ -217,15 +216,26 @@ local function wandered(fiber, signal)
 	end
 end
 
-local function run(fiber, ...)
-	current = fiber
-	local ok, signal = co_resume(fiber.co, ...)
+-- A fiber has run as far as it can; called with what resume returned.
+local function came_back(fiber, ok, signal)
 	current = nobody
 	if not ok then
 		crashed(fiber, signal)
 	elseif signal ~= PARKED and signal ~= IDLE then
 		wandered(fiber, signal)
 	end
+end
+
+local function run(fiber, ...)
+	current = fiber
+	came_back(fiber, co_resume(fiber.co, ...))
+end
+
+-- Function of a fiber made by fork or timeout.
+local function run_entry(fiber)
+	local entry = fiber.entry
+	fiber.entry, fiber.label = nil, nil
+	entry()
 end
 
 -- Lets the current fiber wait for `session`.  Returns true and the message, false for an error, or BREAK.
@@ -252,14 +262,6 @@ local function deliver(session, how)
 	end
 end
 
-local function start_fork(fiber)
-	local entry = fiber.entry
-	if entry then	-- else killthread was here
-		fiber.entry = nil
-		run(fiber, entry)
-	end
-end
-
 local function settle()
 	while true do
 		local session = pop(woken)
@@ -274,7 +276,9 @@ local function settle()
 				if not fiber then
 					break
 				end
-				start_fork(fiber)
+				if fiber.entry then	-- else killthread was here
+					run(fiber, run_entry, fiber)
+				end
 			end
 		end
 	end
@@ -886,12 +890,11 @@ local function reply_arrived(msg, sz, session, source)
 	if waiter.tag then
 		tracelog(waiter.tag, "resume")
 	end
-	local entry = waiter.entry
-	if entry then	-- a timer: only now its fiber begins
-		waiter.entry, waiter.label = nil, nil
-		run(waiter, entry)
+	current = waiter
+	if waiter.entry then	-- a timer: only now its fiber begins
+		came_back(waiter, co_resume(waiter.co, run_entry, waiter))
 	else
-		run(waiter, true, msg, sz)
+		came_back(waiter, co_resume(waiter.co, true, msg, sz))
 	end
 end
 
@@ -920,7 +923,8 @@ function skynet.dispatch_message(ptype, msg, sz, session, source)
 			if tag or flag ~= nil then
 				begin_trace(fiber, flag, source, tag)
 			end
-			run(fiber, serve, fiber, class, msg, sz)
+			current = fiber
+			came_back(fiber, co_resume(fiber.co, serve, fiber, class, msg, sz))
 		else
 			refuse(class, ptype, msg, sz, session, source)
 		end
@@ -961,7 +965,9 @@ local function error_arrived(session, source)
 		return
 	end
 	local waiter = waiting[session]
-	if waiter and waiter.why == "call" then
+	if waiter == CANCELLED then
+		waiting[session] = nil
+	elseif waiter and waiter.why == "call" then
 		push(failed, session)
 		unsettled = true
 	end
@@ -982,7 +988,9 @@ function skynet.exit()
 		end
 	end
 	for fiber in pairs(strays) do
-		victims[fiber] = true
+		if co_status(fiber.co) == "suspended" and fiber ~= me then
+			victims[fiber] = true
+		end
 	end
 
 	fail_request(me)
@@ -1047,14 +1055,14 @@ function skynet.newservice(name, ...)
 	return skynet.call(".launcher", "lua", "LAUNCH", "snlua", name, ...)
 end
 
--- Commands of service_mgr; `global` is true, or it is the first argument and the service is one of this node.
+-- Commands of service_mgr: uniqueservice(name, ...) for the node, uniqueservice(true, name, ...) for the network.
 local function unique_service(for_network, for_node)
-	return function(global, ...)
+	return function(first, ...)
 		local handle, reason
-		if global == true then
+		if first == true then
 			handle, reason = skynet.call(".service", "lua", for_network, ...)
 		else
-			handle, reason = skynet.call(".service", "lua", for_node, global, ...)
+			handle, reason = skynet.call(".service", "lua", for_node, first, ...)
 		end
 		return handle or error(reason)
 	end

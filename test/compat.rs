@@ -154,11 +154,13 @@ fn run(case: &Case, tree: &Tree, upstream: &Tree) -> Result<Seen, String> {
     for (name, text) in case.files {
         stage.write(&format!("test/{name}"), text);
     }
-    let (start, more) = (case.start, (case.config)(&stage));
-    let mut node = Node::start(
-        &stage,
-        &format!("{}start = '{start}'\n{more}", cases::CONFIG),
-    );
+    let mut settings = format!("{}start = '{}'\n", cases::CONFIG, case.start);
+    if case.out == Order::Any {
+        stage.write("print.lua", cases::PRINT);
+        settings += "preload = './print.lua'\n";
+    }
+    settings += &(case.config)(&stage);
+    let mut node = Node::start(&stage, &settings);
     let end = Instant::now() + Duration::from_secs(case.limit);
     let mut driver = (case.drive)(&mut node, &stage, upstream)?;
     for (pattern, count) in case.until {

@@ -6,6 +6,7 @@
 use super::skynet_server::context_handle;
 use super::socket_buffer::*;
 use super::socket_info::{SocketInfo, info_list};
+use crate::core::log;
 use crate::net;
 use crate::net::deliver;
 use crate::net::event::{Owner, SocketId};
@@ -148,12 +149,11 @@ pub(super) unsafe fn udp_send(
 /// # Safety
 /// `ctx` is NULL or a live context.
 unsafe fn owner(ctx: *const SkynetContext) -> Owner {
-    // SAFETY: not NULL, so live by the caller's promise.
     if ctx.is_null() {
-        0
-    } else {
-        unsafe { context_handle(ctx) as Owner }
+        return 0;
     }
+    // SAFETY: not NULL, so live by the caller's promise.
+    unsafe { context_handle(ctx) as Owner }
 }
 
 /// Calls `f` with the node's engine; −1 without one.
@@ -206,8 +206,8 @@ unsafe fn send_on_node(buffer: *const SocketSendbuffer, priority: Priority) -> c
     }
 }
 
-/// Listens on the first address of `host` (NULL or "": 0.0.0.0): the id, or −1. `ctx` NULL counts as
-/// handle 0.
+/// Listens on the first address of `host` (NULL or "": 0.0.0.0): the id, or −1 and a log line that says
+/// why. `ctx` NULL counts as handle 0.
 ///
 /// # Safety
 /// `ctx` is NULL or live, `host` NULL or a C string.
@@ -220,7 +220,18 @@ pub unsafe extern "C" fn skynet_socket_listen(
 ) -> c_int {
     // SAFETY: passed on to the caller.
     let (owner, host) = unsafe { (owner(ctx), text(host)) };
-    with_engine(|engine| id_or_minus_one(engine.listen(owner, host, port, backlog)))
+    with_engine(|engine| match engine.listen(owner, host, port, backlog) {
+        Ok(id) => id.0,
+        Err(reason) => {
+            let host = host.filter(|host| !host.is_empty()).unwrap_or(c"0.0.0.0");
+            let host = host.to_string_lossy();
+            log(
+                owner as u32,
+                format_args!("listen {host}:{port} failed : {reason}"),
+            );
+            -1
+        }
+    })
 }
 
 /// Connects to `host`: the id at once and the result as an event, or −1 for NULL, a name of more than
@@ -488,3 +499,98 @@ pub extern "C" fn skynet_socket_poll() -> c_int {
 /// Does nothing: the node's engine asks the node's clock itself.
 #[unsafe(no_mangle)]
 pub extern "C" fn skynet_socket_updatetime() {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_of_snapshots_are_linked_last_first() {
+        let snapshot = |id, name: &str| Snapshot {
+            id: SocketId(id),
+            kind: Type::Tcp,
+            owner: 5,
+            stat: Default::default(),
+            pending: 9,
+            reading: true,
+            writing: false,
+            name: name.into(),
+        };
+        let list = info_list(vec![snapshot(1, "a:1"), snapshot(2, &"b".repeat(200))]);
+        // SAFETY: the list was just made.
+        unsafe {
+            let first = &*list;
+            assert_eq!(
+                (first.id, first.r#type, first.opaque),
+                (2, SOCKET_INFO_TCP, 5)
+            );
+            assert_eq!((first.wbuffer, first.reading, first.writing), (9, 1, 0));
+            assert_eq!(CStr::from_ptr(first.name.as_ptr()).count_bytes(), 127);
+            let second = &*first.next;
+            assert_eq!(
+                (second.id, CStr::from_ptr(second.name.as_ptr())),
+                (1, c"a:1")
+            );
+            assert!(second.next.is_null());
+
+            let front = socket_info_create(list);
+            assert_eq!(((*front).id, (*front).next), (0, list));
+            socket_info_release(front);
+            socket_info_release(ptr::null_mut());
+        }
+    }
+
+    #[test]
+    fn an_address_is_found_behind_the_payload() {
+        let mut buffer = *b"abc\x01\x00\x50\x7f\x00\x00\x01";
+        let mut event = SkynetSocketMessage {
+            r#type: SKYNET_SOCKET_TYPE_UDP,
+            id: 1,
+            ud: 3,
+            buffer: buffer.as_mut_ptr().cast(),
+        };
+        let mut size = -1;
+        // SAFETY: the event is intact, and everything else is NULL or writable.
+        unsafe {
+            let address = skynet_socket_udp_address(&mut event, &mut size);
+            assert_eq!((address, size), (event.buffer.add(3).cast_const(), 7));
+            assert_eq!(
+                skynet_socket_udp_address(&mut event, ptr::null_mut()),
+                address
+            );
+            event.r#type = SKYNET_SOCKET_TYPE_DATA;
+            assert!(skynet_socket_udp_address(&mut event, &mut size).is_null());
+            event.r#type = SKYNET_SOCKET_TYPE_UDP;
+            event.buffer.add(3).write(9);
+            assert!(skynet_socket_udp_address(&mut event, &mut size).is_null());
+            assert!(skynet_socket_udp_address(ptr::null_mut(), &mut size).is_null());
+        }
+    }
+
+    #[test]
+    fn bad_descriptors_are_refused() {
+        let mut buffer = SocketSendbuffer {
+            id: 1,
+            r#type: 3,
+            buffer: ptr::null(),
+            sz: 0,
+        };
+        // SAFETY: nothing is read through an unknown type, an object without interface, or NULL.
+        unsafe {
+            assert!(outgoing(&buffer, None).is_none());
+            buffer.r#type = SOCKET_BUFFER_OBJECT;
+            assert!(outgoing(&buffer, None).is_none());
+            assert!(outgoing(ptr::null(), None).is_none());
+            buffer.r#type = SOCKET_BUFFER_RAWPOINTER;
+            assert!(outgoing(&buffer, None).is_some_and(|(_, data)| data.as_slice().is_empty()));
+            assert_eq!(
+                skynet_socket_sendbuffer(ptr::null_mut(), ptr::null_mut()),
+                -1
+            );
+            assert_eq!(
+                skynet_socket_udp_sendbuffer(ptr::null_mut(), ptr::null(), ptr::null_mut()),
+                -1
+            );
+        }
+    }
+}

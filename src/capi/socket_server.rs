@@ -277,7 +277,7 @@ pub unsafe extern "C" fn socket_server_listen(
 ) -> c_int {
     // SAFETY: passed on to the caller.
     let (engine, host) = unsafe { (engine(ss), text(addr)) };
-    id_or_minus_one(engine.and_then(|engine| engine.listen(opaque, host, port, backlog)))
+    id_or_minus_one(engine.and_then(|engine| engine.listen(opaque, host, port, backlog).ok()))
 }
 
 /// As `skynet_socket_connect`, for the owner `opaque`.
@@ -454,4 +454,175 @@ pub unsafe extern "C" fn socket_server_userobject(
 pub unsafe extern "C" fn socket_server_info(ss: *mut SocketServer) -> *mut SocketInfo {
     // SAFETY: passed on to the caller.
     unsafe { engine(ss) }.map_or(ptr::null_mut(), |engine| info_list(engine.info()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::skynet_socket::{
+        SOCKET_BUFFER_MEMORY, SOCKET_BUFFER_OBJECT, SOCKET_BUFFER_RAWPOINTER, SOCKET_INFO_LISTEN,
+        socket_info_release,
+    };
+    use super::*;
+    use crate::sys::block::Block;
+    use std::ffi::CStr;
+    use std::io::{Read, Write};
+    use std::net::TcpStream;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    static FREED: AtomicUsize = AtomicUsize::new(0);
+
+    unsafe extern "C" fn object_buffer(object: *const c_void) -> *const c_void {
+        object
+    }
+    unsafe extern "C" fn object_size(_: *const c_void) -> usize {
+        6
+    }
+    unsafe extern "C" fn object_free(_: *mut c_void) {
+        FREED.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Polls once: the code, the message, and its text if it has one.
+    fn poll(ss: *mut SocketServer) -> (c_int, SocketMessage, String) {
+        let mut message = SocketMessage {
+            id: 0,
+            opaque: 0,
+            ud: 0,
+            data: ptr::null_mut(),
+        };
+        let mut more = -1;
+        // SAFETY: the engine is live, and everything is writable.
+        let code = unsafe { socket_server_poll(ss, &mut message, &mut more) };
+        assert!(more == 0 || more == 1);
+        let text = match code {
+            // SAFETY: these events carry a C string.
+            SOCKET_OPEN | SOCKET_ACCEPT | SOCKET_ERR => unsafe { CStr::from_ptr(message.data) }
+                .to_str()
+                .unwrap()
+                .to_owned(),
+            _ => String::new(),
+        };
+        (code, message, text)
+    }
+
+    #[test]
+    fn a_connection_from_listen_to_release() {
+        let ss = socket_server_create(3);
+        // SAFETY: the engine lives until the release at the end, and every pointer is good.
+        unsafe {
+            let listener = socket_server_listen(ss, 8, c"127.0.0.1".as_ptr(), 0, 4);
+            assert_eq!(listener, 1);
+            let (code, message, text) = poll(ss);
+            assert_eq!(
+                (code, message.opaque, text.as_str()),
+                (SOCKET_OPEN, 8, "127.0.0.1")
+            );
+            let mut peer = TcpStream::connect(("127.0.0.1", message.ud as u16)).unwrap();
+            socket_server_start(ss, 9, listener);
+            assert_eq!(poll(ss).2, "start");
+            let (code, message, text) = poll(ss);
+            assert_eq!(
+                (code, message.id, message.opaque),
+                (SOCKET_ACCEPT, listener, 9)
+            );
+            assert_eq!(text, peer.local_addr().unwrap().to_string());
+            let id = message.ud;
+            socket_server_start(ss, 10, id);
+            assert_eq!(poll(ss).1.opaque, 10);
+            socket_server_nodelay(ss, id);
+
+            peer.write_all(b"ping").unwrap();
+            let (code, message, _) = poll(ss);
+            assert_eq!((code, message.id, message.ud), (SOCKET_DATA, id, 4));
+            assert_eq!(
+                std::slice::from_raw_parts(message.data.cast::<u8>(), 4),
+                b"ping"
+            );
+            drop(Block::from_raw(message.data.cast()));
+
+            let send = |kind, buffer: *const c_void, sz| {
+                let mut buffer = SocketSendbuffer {
+                    id,
+                    r#type: kind,
+                    buffer,
+                    sz,
+                };
+                socket_server_send(ss, &mut buffer)
+            };
+            let mut object = *b"object";
+            let object: *mut c_void = object.as_mut_ptr().cast();
+            assert_eq!(send(SOCKET_BUFFER_OBJECT, object, 0), -1);
+            let mut interface = SocketObjectInterface {
+                buffer: Some(object_buffer),
+                size: Some(object_size),
+                free: Some(object_free),
+            };
+            socket_server_userobject(ss, &mut interface);
+            assert_eq!(send(SOCKET_BUFFER_OBJECT, object, 0), 0);
+            assert_eq!(FREED.load(Ordering::Relaxed), 1);
+            assert_eq!(
+                send(
+                    SOCKET_BUFFER_MEMORY,
+                    Block::copy_of(b"memory").into_raw(),
+                    6
+                ),
+                0
+            );
+            assert_eq!(send(SOCKET_BUFFER_RAWPOINTER, b"raw".as_ptr().cast(), 3), 0);
+            let mut bytes = [0; 15];
+            peer.read_exact(&mut bytes).unwrap();
+            assert_eq!(&bytes, b"objectmemoryraw");
+
+            let list = socket_server_info(ss);
+            assert_eq!(((*list).id, (*list).write, (*list).rtime), (id, 15, 3));
+            assert_eq!((*(*list).next).r#type, SOCKET_INFO_LISTEN);
+            socket_info_release(list);
+
+            socket_server_close(ss, 0, id);
+            assert_eq!(poll(ss).0, SOCKET_CLOSE);
+            assert_eq!(send(SOCKET_BUFFER_OBJECT, object, 0), -1);
+            assert_eq!(FREED.load(Ordering::Relaxed), 2);
+            socket_server_exit(ss);
+            assert_eq!(poll(ss).0, SOCKET_EXIT);
+            socket_server_release(ss);
+        }
+    }
+
+    #[test]
+    fn null_is_an_engine_without_sockets() {
+        let none = ptr::null_mut();
+        // SAFETY: NULL is allowed everywhere.
+        unsafe {
+            assert_eq!(
+                socket_server_poll(none, ptr::null_mut(), ptr::null_mut()),
+                SOCKET_EXIT
+            );
+            assert_eq!(socket_server_listen(none, 0, ptr::null(), 0, 1), -1);
+            assert_eq!(socket_server_connect(none, 0, ptr::null(), 0), -1);
+            assert_eq!(socket_server_bind(none, 0, 0), -1);
+            assert_eq!(socket_server_udp(none, 0, ptr::null(), 0), -1);
+            assert_eq!(socket_server_udp_dial(none, 0, ptr::null(), 0), -1);
+            assert_eq!(socket_server_udp_listen(none, 0, ptr::null(), 1), -1);
+            assert_eq!(socket_server_udp_connect(none, 1, ptr::null(), 0), -1);
+            assert_eq!(socket_server_send(none, ptr::null_mut()), -1);
+            assert!(socket_server_info(none).is_null());
+            assert!(socket_server_udp_address(none, ptr::null_mut(), ptr::null_mut()).is_null());
+            socket_server_start(none, 0, 1);
+            socket_server_pause(none, 0, 1);
+            socket_server_close(none, 0, 1);
+            socket_server_shutdown(none, 0, 1);
+            socket_server_nodelay(none, 1);
+            socket_server_updatetime(none, 1);
+            socket_server_userobject(none, ptr::null_mut());
+            socket_server_exit(none);
+            socket_server_release(none);
+        }
+        let ss = socket_server_create(0);
+        // SAFETY: the engine is live, NULL is allowed everywhere else.
+        unsafe {
+            assert_eq!(socket_server_connect(ss, 0, ptr::null(), 0), -1);
+            assert_eq!(socket_server_udp_dial(ss, 0, ptr::null(), 0), -1);
+            assert_eq!(socket_server_udp_send(ss, ptr::null(), ptr::null_mut()), -1);
+            socket_server_release(ss);
+        }
+    }
 }

@@ -264,7 +264,8 @@ mod tests {
         // 1 << 40 stands out from what the tests beside this one count.
         let (v18, head) = (total(V18).bytes(), total(HEAD).bytes());
         let block = charge(API_HEAD, 0, 1 << 40, 0);
-        assert!(total(V18).bytes() - v18 >= 1 << 40);
+        // Other tests free meanwhile.
+        assert!(total(V18).bytes() - v18 >= (1 << 40) - (1 << 36));
         assert!(total(HEAD).bytes().abs_diff(head) < 1 << 40);
         assert!(bytes(0) >= 1 << 40);
         assert!(accounts_at(HEAD).all(|(handle, _)| handle != 0));

@@ -14,7 +14,7 @@ use crate::core::log;
 use crate::sys::block::Block;
 use crate::sys::poll::Ready;
 use crate::sys::resolve::LookupError;
-use crate::sys::socket::{self as sys, Dialed, Shutdown, error_text};
+use crate::sys::socket::{self as sys, Dialed, error_text};
 use std::io;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -64,8 +64,9 @@ impl SocketServer {
             }
             // Commands that arrive meanwhile come after the next look at the descriptors.
             for _ in 0..self.poller.commands() {
-                if let Some(command) = self.poller.next_command() {
-                    self.execute(&mut turn, command);
+                match self.poller.next_command() {
+                    Some(command) if !turn.exited => self.execute(&mut turn, command),
+                    _ => break,
                 }
             }
             if turn.events.is_empty() && !turn.exited {
@@ -205,6 +206,9 @@ impl SocketServer {
             socket.closing = Closing::Flushing;
             let _ = self.poller.adapt(&mut socket);
         } else {
+            if !discard {
+                discard_input(turn, &mut socket);
+            }
             self.release(socket);
         }
     }
@@ -286,9 +290,9 @@ impl SocketServer {
             return;
         };
         match (&socket.phase, socket.kind) {
-            (Phase::Dialing(_), _) => match socket.fd.as_ref().map_or(Ok(()), sys::take_error) {
-                Ok(()) => self.connected(turn, socket),
-                Err(error) => self.dial_next(turn, socket, Some(error)),
+            (Phase::Dialing(_), _) => match socket.fd.as_ref().and_then(sys::take_error) {
+                None => self.connected(turn, socket),
+                error => self.dial_next(turn, socket, error),
             },
             (Phase::Listening, _) => {
                 drop(socket);
@@ -319,10 +323,8 @@ impl SocketServer {
         };
         let mut hang_up = ready.hang_up;
         if ready.error && !ready.readable && !ready.writable {
-            let text = match socket.fd.as_ref().map_or(Ok(()), sys::take_error) {
-                Err(error) if kind != Kind::Bound => error_text(&error),
-                _ => "Unknown error".into(),
-            };
+            let error = socket.fd.as_ref().and_then(sys::take_error);
+            let text = error.map_or("Unknown error".into(), |error| error_text(&error));
             self.error_once(turn, &mut socket, text);
             // What is no socket cannot tell its error, and keeps being in error.
             hang_up |= kind == Kind::Bound;
@@ -335,9 +337,14 @@ impl SocketServer {
     }
 
     fn read(&self, turn: &mut Turn, id: SocketId, hang_up: bool) -> Input {
-        let Some(socket) = self.slots.lock(id) else {
+        let Some(mut socket) = self.slots.lock(id) else {
             return Input::Gone;
         };
+        if socket.closing == Closing::Flushing {
+            discard_input(turn, &mut socket);
+            let _ = self.poller.adapt(&mut socket);
+            return Input::Drained;
+        }
         if !socket.interest().read {
             return Input::Drained;
         }
@@ -491,6 +498,7 @@ impl SocketServer {
         }
         match end {
             Flush::Drained if socket.closing == Closing::Flushing => {
+                discard_input(turn, socket);
                 self.release(guard);
                 return false;
             }
@@ -506,7 +514,7 @@ impl SocketServer {
             Flush::Failed(error) => {
                 socket.write_broken = true;
                 socket.output.clear();
-                sys::shutdown(fd, Shutdown::Write);
+                sys::shut_output(&fd);
                 self.error_once(turn, socket, error_text(&error));
             }
         }
@@ -587,15 +595,10 @@ impl SocketServer {
 
     // Ends
 
-    /// The input is over: CLOSE, unless it was reported before. When the descriptor lives on for its
-    /// output, its reading side is shut, and if it was adopted it becomes ours.
+    /// The input is over: CLOSE, unless it was reported before. An adopted descriptor that lives on for
+    /// its output becomes ours.
     fn end_input(&self, turn: &mut Turn, socket: &mut Socket, lives_on: bool) {
-        // To shut a direction of a socket that is still connecting would abort it.
-        if lives_on
-            && let Some(fd) = &socket.fd
-            && !matches!(socket.phase, Phase::Dialing(_))
-        {
-            sys::shutdown(fd, Shutdown::Read);
+        if lives_on && let Some(fd) = &socket.fd {
             fd.take_over();
         }
         if !std::mem::replace(&mut socket.half_closed, true) {
@@ -615,6 +618,25 @@ impl SocketServer {
         self.poller.unwatch(&mut socket);
         // Closing may take its time and freeing may call foreign code: after the lock.
         drop(socket.remove());
+    }
+}
+
+/// Reads what nobody wants any more. A connection that is closed with unread input is reset, and then
+/// the peer may miss the last of our output.
+fn discard_input(turn: &mut Turn, socket: &mut Socket) {
+    let (Kind::Tcp, Phase::Open | Phase::Accepted { .. }, Some(fd)) =
+        (socket.kind, &socket.phase, &socket.fd)
+    else {
+        return;
+    };
+    for _ in 0..MAX_READS {
+        match sys::read_into(fd, &mut turn.datagram) {
+            Ok(0) => socket.input_over = true,
+            Ok(_) => continue,
+            Err(error) if sys::is_transient(&error) => {}
+            Err(_) => socket.input_over = true,
+        }
+        return;
     }
 }
 

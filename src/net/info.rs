@@ -26,7 +26,7 @@ pub struct Snapshot {
     pub stat: Stat,
     /// Unsent bytes.
     pub pending: usize,
-    /// Watched for input.
+    /// Watched for input for the owner.
     pub reading: bool,
     /// Watched for room to write.
     pub writing: bool,
@@ -61,7 +61,8 @@ fn snapshot(socket: &Socket) -> Option<Snapshot> {
         owner: socket.owner,
         stat: socket.stat,
         pending: socket.output.pending(),
-        reading: watched.read,
+        // What is read during a flush is not for the owner.
+        reading: watched.read && !socket.half_closed,
         writing: watched.write,
         name: address.as_ref().map_or(String::new(), endpoint),
     })

@@ -23,7 +23,6 @@ pub fn look_up(poller: &Arc<Poller>, resolve: Resolve, id: SocketId, host: &CStr
     let host = host.to_owned();
     let spawned = thread::Builder::new()
         .name("resolver".into())
-        .stack_size(256 << 10)
         .spawn(move || answer(resolve(&host, port, Transport::Tcp)));
     if let Err(error) = spawned {
         poller.post(Command::Dial(id, Err(LookupError(error_text(&error)))));

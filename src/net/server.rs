@@ -20,7 +20,7 @@ use crate::sync::{Arc, RwLock};
 use crate::sys::buffer::{ObjectInterface, Outgoing};
 use crate::sys::poll::SetupError;
 use crate::sys::resolve::{self, Transport};
-use crate::sys::socket::{self as sys, Descriptor};
+use crate::sys::socket::{self as sys, Descriptor, error_text};
 use std::ffi::CStr;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -113,12 +113,14 @@ impl SocketServer {
         host: Option<&CStr>,
         port: i32,
         backlog: i32,
-    ) -> Option<SocketId> {
-        let address = local_address(host, port, Transport::Tcp)?;
-        let fd = sys::listen(&address, backlog).ok()?;
-        let id = self.insert(owner, Kind::Tcp, Phase::Listen, Some(fd))?.id;
+    ) -> Result<SocketId, String> {
+        let address =
+            local_address(host, port, Transport::Tcp).ok_or("the address is not known")?;
+        let fd = sys::listen(&address, backlog).map_err(|error| error_text(&error))?;
+        let inserted = self.insert(owner, Kind::Tcp, Phase::Listen, Some(fd));
+        let id = inserted.ok_or("no socket id is free")?.id;
         self.poller.post(Command::Listen(id));
-        Some(id)
+        Ok(id)
     }
 
     /// Connects to `host`. The result comes as an event.
@@ -228,18 +230,20 @@ impl SocketServer {
                 }
                 if sent < data.as_slice().len() {
                     socket.output.push(data, sent, priority);
-                    self.queued(&mut socket);
+                    self.queued(&mut socket, gate);
                 }
                 Ok(())
             }
         }
     }
 
-    /// After output was queued: have it written, and warn if there is much of it.
-    fn queued(&self, socket: &mut Socket) {
+    /// After output was queued: have it written. If there was some before, warn if it is much now.
+    fn queued(&self, socket: &mut Socket, gate: Gate) {
         // Failing here means no memory in the kernel; the next send tries again.
         let _ = self.poller.adapt(socket);
-        if let Some(kib) = socket.output.take_warning() {
+        if gate == Gate::Queue
+            && let Some(kib) = socket.output.take_warning()
+        {
             self.poller.post(Command::Warn(socket.id, kib));
         }
     }
@@ -332,7 +336,7 @@ impl SocketServer {
             }
         }
         socket.output.push_datagram(data, to, priority);
-        self.queued(&mut socket);
+        self.queued(&mut socket, gate);
         Ok(())
     }
 

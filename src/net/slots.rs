@@ -21,7 +21,7 @@ pub struct Slots {
     slots: Box<[Slot]>,
     /// The id to try next, minus one, as a free-running counter.
     counter: AtomicU64,
-    /// Slots in use. Only a hint that spares a search through a full table.
+    /// Slots in use. Spares a search through a full table.
     used: AtomicUsize,
 }
 
@@ -50,10 +50,15 @@ impl Slots {
         SocketId((self.counter.fetch_add(1, Ordering::Relaxed) % MAX_ID) as i32 + 1)
     }
 
+    /// How many slots are in use.
+    pub fn used(&self) -> usize {
+        self.used.load(Ordering::Relaxed)
+    }
+
     /// Puts a new socket into a free slot and returns it locked; nothing when the table is full.
     pub fn insert(&self, make: impl FnOnce(SocketId) -> Socket) -> Option<Locked<'_>> {
         for _ in 0..MAX_SOCKETS {
-            if self.used.load(Ordering::Relaxed) >= MAX_SOCKETS {
+            if self.used() >= MAX_SOCKETS {
                 return None;
             }
             let id = self.next_id();

@@ -108,6 +108,8 @@ pub struct Socket {
     /// CLOSE was reported; nothing is read any more.
     pub half_closed: bool,
     pub closing: Closing,
+    /// Nothing more can come from the peer. Only known, and only used, while flushing.
+    pub input_over: bool,
     /// The writing direction failed; nothing is sent any more.
     pub write_broken: bool,
     /// ERROR was reported; it is not repeated.
@@ -142,6 +144,7 @@ impl Socket {
             wants_input: true,
             half_closed: false,
             closing: Closing::No,
+            input_over: false,
             write_broken: false,
             error_reported: false,
             resting: false,
@@ -159,7 +162,11 @@ impl Socket {
 
     /// What its descriptor has to be watched for.
     pub fn interest(&self) -> Interest {
-        let input = self.wants_input && !self.half_closed;
+        let input = match self.closing {
+            // Read and thrown away, so that a peer that is stuck in sending gets to receive.
+            Closing::Flushing => self.kind == Kind::Tcp && !self.input_over,
+            _ => self.wants_input && !self.half_closed,
+        };
         let output = !self.output.is_empty() && !self.write_broken;
         match self.phase {
             Phase::Dialing(_) => Interest {

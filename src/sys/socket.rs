@@ -13,8 +13,6 @@ use std::os::fd::{AsFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
 use std::slice;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-pub use rustix::net::Shutdown;
-
 /// A descriptor that the engine works with. One that it made is closed when dropped; one that it
 /// adopted stays open unless [`Descriptor::take_over`] was called.
 #[derive(Debug)]
@@ -176,15 +174,17 @@ pub fn set_nonblocking(fd: impl AsFd) {
     let _ = rustix::io::ioctl_fionbio(fd, true);
 }
 
-/// Ends one or both directions. Does nothing for what is not a connected socket.
-pub fn shutdown(fd: impl AsFd, how: Shutdown) {
-    let _ = net::shutdown(fd, how);
+/// Ends the writing direction. Does nothing for what is not a connected socket.
+pub fn shut_output(fd: impl AsFd) {
+    let _ = net::shutdown(fd, net::Shutdown::Write);
 }
 
-/// Takes the pending error of a socket: `Ok` when there is none.
-pub fn take_error(fd: impl AsFd) -> io::Result<()> {
-    sockopt::socket_error(fd)??;
-    Ok(())
+/// Takes the pending error of a socket. What is no socket has none to tell.
+pub fn take_error(fd: impl AsFd) -> Option<io::Error> {
+    match sockopt::socket_error(fd) {
+        Ok(Ok(())) | Err(_) => None,
+        Ok(Err(errno)) => Some(errno.into()),
+    }
 }
 
 /// The address a socket is bound to.
@@ -206,6 +206,11 @@ pub fn read_block(fd: impl AsFd, size: usize) -> io::Result<(Block, usize)> {
     let (filled, _) = rustix::io::read(fd, space)?;
     let len = filled.len();
     Ok((block, len))
+}
+
+/// Reads into `space`. Zero bytes means end of input.
+pub fn read_into(fd: impl AsFd, space: &mut [u8]) -> io::Result<usize> {
+    Ok(rustix::io::read(fd, space)?)
 }
 
 /// Sends to a connected socket, in one go; a broken connection raises no signal.
