@@ -206,6 +206,8 @@ impl Names {
             if let Some(define) = line.strip_prefix("#define ") {
                 if let Some((name, value)) = define.split_once(char::is_whitespace)
                     && is_number(value)
+                    // The inside of a header.
+                    && !name.ends_with('_')
                 {
                     self.constants.insert(name.to_owned());
                 }
