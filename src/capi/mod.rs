@@ -23,6 +23,7 @@ pub mod skynet_mq;
 pub mod skynet_server;
 pub mod skynet_socket;
 pub mod skynet_timer;
+pub mod skynetx;
 pub mod socket_server;
 
 use std::ffi::{CStr, c_char};
