@@ -181,6 +181,7 @@ test: stage
 check: stage
 	$(RUN_CARGO) fmt --all --check
 	$(RUN_CARGO) clippy --release --workspace --all-targets $(FEATURES) -- -D warnings
+	test/check_layers.sh
 	test/check_symbols.sh test/symbols-$(LUA_NAME).txt $(MODULES:%=$(NODE)/%)
 
 demo: all

@@ -102,7 +102,7 @@ local faults = {}	-- error texts of the fibers that died during the current mess
 local fault_count = 0
 
 -- At most this many finished fibers are kept for the next requests.
-local IDLE_MAX = 128
+local IDLE_MAX = 256
 local idle = {}
 local idle_count = 0
 
@@ -172,12 +172,15 @@ local function fail_request(fiber)
 	end
 end
 
--- Ends a fiber: its to-be-closed variables run as part of it.
-local function close_fiber(fiber)
+-- Ends a fiber, which may have died of `reason`: its to-be-closed variables run as part of it.
+local function close_fiber(fiber, reason)
 	local closer = current
 	current = fiber
-	co_close(fiber.co)
+	local ok, failure = co_close(fiber.co)
 	current = closer
+	if not ok and failure ~= reason then
+		add_fault(tostring(failure))
+	end
 end
 
 local function crashed(fiber, reason)
@@ -185,9 +188,8 @@ local function crashed(fiber, reason)
 	if fiber.tag then
 		tracelog(fiber.tag, "error")
 	end
-	local text = traceback(fiber.co, tostring(reason))
-	close_fiber(fiber)
-	add_fault(text)
+	add_fault(traceback(fiber.co, tostring(reason)))
+	close_fiber(fiber, reason)
 end
 
 local function drop_queues()
@@ -963,7 +965,9 @@ local function error_arrived(session, source)
 		return
 	end
 	local waiter = waiting[session]
-	if waiter and waiter.why == "call" then
+	if waiter == CANCELLED then
+		waiting[session] = nil
+	elseif waiter and waiter.why == "call" then
 		push(failed, session)
 		unsettled = true
 	end
@@ -984,7 +988,9 @@ function skynet.exit()
 		end
 	end
 	for fiber in pairs(strays) do
-		victims[fiber] = true
+		if co_status(fiber.co) == "suspended" and fiber ~= me then
+			victims[fiber] = true
+		end
 	end
 
 	fail_request(me)
@@ -1049,14 +1055,14 @@ function skynet.newservice(name, ...)
 	return skynet.call(".launcher", "lua", "LAUNCH", "snlua", name, ...)
 end
 
--- Commands of service_mgr; `global` is true, or it is the first argument and the service is one of this node.
+-- Commands of service_mgr: uniqueservice(name, ...) for the node, uniqueservice(true, name, ...) for the network.
 local function unique_service(for_network, for_node)
-	return function(global, ...)
+	return function(first, ...)
 		local handle, reason
-		if global == true then
+		if first == true then
 			handle, reason = skynet.call(".service", "lua", for_network, ...)
 		else
-			handle, reason = skynet.call(".service", "lua", for_node, global, ...)
+			handle, reason = skynet.call(".service", "lua", for_node, first, ...)
 		end
 		return handle or error(reason)
 	end

@@ -19,7 +19,8 @@ skynet.start(function()
 	skynet.fork(function()
 		local stdin = assert(socket.stdin())
 		while true do
-			launch(assert(socket.readline(stdin, "\n")))
+			local line = socket.readline(stdin, "\n")
+			launch(line or error "standard input has ended")
 		end
 	end)
 end)

@@ -6,11 +6,17 @@
 //! - [`net`]: the socket engine
 //! - [`config`]: the config file; [`runtime`]: start, threads, stop
 //! - [`capi`]: the C functions, one file per header; imports everything, and nothing imports it but `main`
+//!
+//! Unsafe code is denied except in islands, which say at their head what makes them sound: `sys` and `capi`,
+//! and the files of `core` and `net` that open with `#![allow(unsafe_code)]`.
+#![deny(unsafe_code)]
 
+#[allow(unsafe_code)]
 pub mod capi;
 pub mod config;
 pub mod core;
 pub mod net;
 pub mod runtime;
 pub mod sync;
+#[allow(unsafe_code)]
 pub mod sys;

@@ -11,6 +11,8 @@
 //! Who may touch what: `callback`, `reply` and `session` belong to the thread that runs the service (the
 //! launching thread in `_init`, then the one worker that has the mailbox). All else is atomic or locked.
 
+#![allow(unsafe_code)]
+
 use super::handle::Registered;
 use super::mailbox::Mailbox;
 use super::message::{Message, ptype};

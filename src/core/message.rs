@@ -2,6 +2,8 @@
 //!
 //! The layout is that of the C struct (core.md §1.9): 24 bytes, the type in the top byte of `sz`.
 
+#![allow(unsafe_code)]
+
 use crate::sys::block::Block;
 use std::ffi::c_void;
 

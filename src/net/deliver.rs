@@ -1,5 +1,7 @@
 //! Events of the node's engine as messages for services (core.md §8.4).
 
+#![allow(unsafe_code)]
+
 use super::event::{Body, Event, EventKind};
 use crate::core::message::{Message, ptype};
 use crate::core::push;

@@ -99,6 +99,22 @@ local function threads()
 		skynet.yield()
 		eq(log, { "next" })
 	end)
+	case("a cancelled call leaves nothing behind, whatever answers it", function()
+		skynet.dispatch("lua", function(_, _, what)
+			skynet.sleep(2)
+			if what == "raise" then error "on purpose" end
+			skynet.ret()
+		end)
+		local count = skynet.task()
+		local threads = {}
+		for i, what in ipairs { "raise", "answer" } do
+			threads[i] = skynet.fork(skynet.call, skynet.self(), "lua", what)
+		end
+		skynet.sleep(1)
+		for _, thread in ipairs(threads) do eq(skynet.killthread(thread), thread) end
+		skynet.sleep(6)
+		eq(skynet.task(), count)
+	end)
 	case("a killed request answers with its own request", function()
 		-- to-be-closed variables of the victim run as the victim
 		local victim

@@ -1,5 +1,7 @@
 //! Tests of the engine over real loopback sockets, by subject; and what they share.
 
+#![allow(unsafe_code)]
+
 mod connect;
 mod descriptors;
 mod ends;
