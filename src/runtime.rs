@@ -331,7 +331,11 @@ fn spawn_all(workers: usize, running: &mut Vec<JoinHandle<()>>) -> Result<(), Fa
             command::expire(expiry);
         });
     };
-    start("monitor".into(), THREAD_MONITOR, Box::new(|| watch(monitors)))?;
+    start(
+        "monitor".into(),
+        THREAD_MONITOR,
+        Box::new(|| watch(monitors)),
+    )?;
     start("timer".into(), THREAD_TIMER, Box::new(expire))?;
     start("socket".into(), THREAD_SOCKET, Box::new(net::run))?;
     start("signal".into(), THREAD_TIMER, Box::new(forward_hangup))?;

@@ -16,7 +16,11 @@ use tempfile::TempDir;
 /// A program that was not given an end ends in this time anyway.
 const LONG: Duration = Duration::from_secs(60);
 
-const LUA: &str = if cfg!(feature = "lua55") { "5.5" } else { "5.4" };
+const LUA: &str = if cfg!(feature = "lua55") {
+    "5.5"
+} else {
+    "5.4"
+};
 
 /// A folder that lives until the last test is done.
 fn scratch() -> &'static Path {
@@ -34,7 +38,11 @@ fn scratch() -> &'static Path {
 fn make(goal: &str, prefix: &Path, destination: &Path) -> String {
     let node = std::env::var("SKYNET_NODE")
         .expect("SKYNET_NODE names the staged node: run `make test`, or set it by hand");
-    let level = if skynet::core::API_HEAD { "head" } else { "1.8" };
+    let level = if skynet::core::API_HEAD {
+        "head"
+    } else {
+        "1.8"
+    };
     let mut make = Command::new("make");
     // Variables of the make that runs the tests are not for this one.
     make.env_remove("MAKEFLAGS").env_remove("MFLAGS");
@@ -102,7 +110,9 @@ fn compile(program: &str, flags: &[&str], sources: &[PathBuf]) -> PathBuf {
     let path = scratch().join(program);
     let library = prefix().join("lib");
     let mut cc = cc();
-    cc.args(flags).arg("-I").arg(prefix().join("include/skynet"));
+    cc.args(flags)
+        .arg("-I")
+        .arg(prefix().join("include/skynet"));
     cc.arg("-o").arg(&path).args(sources);
     cc.arg("-L").arg(&library).arg("-lskynet");
     cc.arg(format!("-Wl,-rpath,{}", library.display()));
@@ -133,7 +143,11 @@ fn run_to_the_end(program: &Path, args: &[&str]) -> Process {
 fn pkg_config(args: &[&str]) -> Option<String> {
     let mut command = Command::new("pkg-config");
     command.env("PKG_CONFIG_PATH", prefix().join("lib/pkgconfig"));
-    if Command::new("pkg-config").arg("--version").output().is_err() {
+    if Command::new("pkg-config")
+        .arg("--version")
+        .output()
+        .is_err()
+    {
         common::skipped("there is no pkg-config");
         return None;
     }
@@ -327,7 +341,9 @@ fn a_host_ends_its_node_from_outside() {
 fn late(scope: &str) -> Process {
     let program = scratch().join(format!("late-{scope}"));
     let mut cc = cc();
-    cc.args(STRICT).arg("-I").arg(prefix().join("include/skynet"));
+    cc.args(STRICT)
+        .arg("-I")
+        .arg(prefix().join("include/skynet"));
     cc.arg("-o").arg(&program).arg(source("late.c")).arg("-ldl");
     succeed(&mut cc);
     let mut command = Command::new(&program);
@@ -438,7 +454,8 @@ fn the_executable_warns_of_modules_linked_with_the_library() {
     );
     let mut node = common::Node::start(&stage, &config);
     node.expect(r"^\[:00000002\] dependent runs: hello$", SOON);
-    let warning = r"^module /.*/dependent\.so depends on /.*/libskynet.*, a second core beside this one";
+    let warning =
+        r"^module /.*/dependent\.so depends on /.*/libskynet.*, a second core beside this one";
     assert_eq!(node.count(warning), 1, "{}", node.report());
     assert_eq!(node.count("a second core"), 2, "{}", node.report());
     node.stop();

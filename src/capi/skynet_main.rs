@@ -1,7 +1,7 @@
 //! What upstream's `skynet_main.c` does: the command line and the way from a config file to a node.
 
-use crate::core::command::set_env_once;
 use crate::config;
+use crate::core::command::set_env_once;
 use crate::runtime::{self, Config, Failure, Owner};
 use crate::sys::{signal, stderr};
 use std::ffi::c_int;
@@ -32,7 +32,10 @@ pub fn main() -> ExitCode {
     signal::ignore_sigpipe();
     // SAFETY: no Lua state exists yet.
     unsafe { luaL_initcodecache() };
-    match config::load(&file).map_err(Failure::Setting).and_then(start) {
+    match config::load(&file)
+        .map_err(Failure::Setting)
+        .and_then(start)
+    {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             failure.print();

@@ -67,7 +67,12 @@ pub unsafe extern "C" fn skynetx_module_register(
         release,
         signal,
     };
-    let say = |code, what: &str| fail(code, &[b"module ", name.to_bytes(), what.as_bytes()].concat());
+    let say = |code, what: &str| {
+        fail(
+            code,
+            &[b"module ", name.to_bytes(), what.as_bytes()].concat(),
+        )
+    };
     match NODE.modules.register(name, entries) {
         Ok(()) => 0,
         Err(Refused::Name) => say(

@@ -200,7 +200,7 @@ mod tests {
     }
     #[test]
     fn registered_modules_come_before_files_and_keep_their_names() {
-        unsafe extern "C" fn init(
+        extern "C" fn init(
             _: *mut std::ffi::c_void,
             _: crate::sys::cabi::ContextPtr,
             _: *const std::ffi::c_char,
@@ -209,7 +209,7 @@ mod tests {
         }
         let modules = Modules::new();
         let entries = EntryPoints {
-            init: Some(init),
+            init: Some(init as crate::sys::cabi::InitFn),
             ..EntryPoints::default()
         };
         assert_eq!(modules.register(c"m", entries), Ok(()));
