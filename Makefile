@@ -181,6 +181,8 @@ test: stage
 check: stage
 	$(RUN_CARGO) fmt --all --check
 	$(RUN_CARGO) clippy --release --workspace --all-targets $(FEATURES) -- -D warnings
+	$(RUN_CARGO) test -q --release -p headers
+	$(HEADERS_CMD) -- --verify
 	test/check_layers.sh
 	test/check_symbols.sh test/symbols-$(LUA_NAME).txt $(MODULES:%=$(NODE)/%)
 

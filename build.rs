@@ -89,6 +89,10 @@ fn main() {
         fail("the features api18 and apihead exclude each other");
     }
     let api_head = feature("apihead") || (feature("lua55") && !feature("api18"));
+    println!("cargo:rustc-check-cfg=cfg(api_head)");
+    if api_head {
+        println!("cargo:rustc-cfg=api_head");
+    }
 
     let include = out.join("lua");
     copy_sources(&lua_sources(&root).join(lua.dir), &include);

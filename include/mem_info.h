@@ -13,6 +13,7 @@
 extern "C" {
 #endif
 
+/* The size of a cache line. */
 #define CACHE_LINE_SIZE 64
 
 /* Running totals, for one thread at a time. */
@@ -31,15 +32,28 @@ typedef struct {
 	ATOM_SIZET free_count;
 } AtomicMemInfo;
 
+/* Sets all totals to 0. */
 void meminfo_init(MemInfo *info);
+
+/* Counts one allocation of size bytes. */
 void meminfo_alloc(MemInfo *info, size_t size);
+
+/* Counts one release of size bytes. */
 void meminfo_free(MemInfo *info, size_t size);
-/* Adds src to dest. */
+
+/* Adds the totals of src to dest. */
 void meminfo_merge(MemInfo *dest, const MemInfo *src);
 
+/* Sets all totals to 0. */
 void atomic_meminfo_init(AtomicMemInfo *info);
+
+/* Counts one allocation of size bytes; from any thread. */
 void atomic_meminfo_alloc(AtomicMemInfo *info, size_t size);
+
+/* Counts one release of size bytes; from any thread. */
 void atomic_meminfo_free(AtomicMemInfo *info, size_t size);
+
+/* Adds the totals of src to dest. */
 void atomic_meminfo_merge(MemInfo *dest, const AtomicMemInfo *src);
 
 #ifdef __cplusplus

@@ -6,8 +6,10 @@
 extern "C" {
 #endif
 
-/* Both answer 0 for success. */
+/* Goes to the background and writes the pid file: 0, or 1 after a line on stderr. */
 int daemon_init(const char *pidfile);
+
+/* Removes the pid file: what unlink says. */
 int daemon_exit(const char *pidfile);
 
 #ifdef __cplusplus

@@ -6,11 +6,14 @@
 extern "C" {
 #endif
 
-/* NULL when the key has no value. */
+/* The value of key, good for the life of the process, or NULL. */
 const char *skynet_getenv(const char *key);
-/* Copies both. Aborts when the key has a value. */
+
+/* Stores copies of both. A key that has a value already ends the process; a NULL value leaves the
+   key unset. */
 void skynet_setenv(const char *key, const char *value);
 
+/* Prepares the store. It needs no preparation; upstream's start files call this. */
 void skynet_env_init(void);
 
 #ifdef __cplusplus

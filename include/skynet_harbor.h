@@ -9,14 +9,20 @@
 extern "C" {
 #endif
 
-#define GLOBALNAME_LENGTH 16
+/* How many nodes a network may have, number 0 included. */
 #define REMOTE_MAX 256
+/* Length of a global name. */
+#define GLOBALNAME_LENGTH 16
 
+/* Who a message is for. */
 struct remote_name {
-	char name[GLOBALNAME_LENGTH];	/* padded with zeros, if it is shorter */
-	uint32_t handle;		/* 0 when the receiver is known by name only */
+	/* Padded with zeros, if it is shorter. */
+	char name[GLOBALNAME_LENGTH];
+	/* 0 when the receiver is known by name only. */
+	uint32_t handle;
 };
 
+/* A message for another node. */
 struct remote_message {
 	struct remote_name destination;
 	const void *message;
@@ -24,12 +30,21 @@ struct remote_message {
 	int type;
 };
 
-/* Takes over rmsg and its message, both from skynet_malloc. */
+/* Hands a remote message to the harbor service. Takes over the struct and the message it points to,
+   both from malloc. */
 void skynet_harbor_send(struct remote_message *rmsg, uint32_t source, int session);
+
+/* Non-zero when the handle belongs to another node. */
 int skynet_harbor_message_isremote(uint32_t handle);
+
+/* Sets this node's number. */
 void skynet_harbor_init(int harbor);
-/* Makes the service behind the context the harbor service. */
+
+/* Makes the calling service the harbor service; it is kept until the process ends. NULL is
+   ignored. */
 void skynet_harbor_start(void *ctx);
+
+/* Lets the harbor service go. */
 void skynet_harbor_exit(void);
 
 #ifdef __cplusplus

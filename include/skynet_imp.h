@@ -10,6 +10,14 @@
 extern "C" {
 #endif
 
+/* Kinds of threads, for skynet_initthread. */
+#define THREAD_WORKER 0
+#define THREAD_MAIN 1
+#define THREAD_SOCKET 2
+#define THREAD_TIMER 3
+#define THREAD_MONITOR 4
+
+/* What the config file says. daemon and logger may be NULL. */
 struct skynet_config {
 	int thread;
 	int harbor;
@@ -21,14 +29,8 @@ struct skynet_config {
 	const char *logservice;
 };
 
-/* Kinds of threads, for skynet_initthread. */
-#define THREAD_WORKER 0
-#define THREAD_MAIN 1
-#define THREAD_SOCKET 2
-#define THREAD_TIMER 3
-#define THREAD_MONITOR 4
-
-/* Runs a node; returns when its last service has ended. */
+/* Runs a node until its last service is gone. When it cannot start, says why on stderr and ends the
+   process with code 1, as upstream does. */
 void skynet_start(struct skynet_config *config);
 
 #if SKYNET_API_HEAD

@@ -40,12 +40,12 @@ void *skynet_memalign(size_t alignment, size_t size);
 #endif
 
 #if !SKYNET_API_HEAD
-/* A copy, to be released with skynet_free. (At level head: skynet_imp.h.) */
+/* A copy of a string, to be released with skynet_free. NULL gives NULL. */
 char *skynet_strdup(const char *str);
 #endif
 
-/* For Lua allocators: resizes, or frees when nsize is 0, blocks of the raw allocator. They are in
-   nobody's account and must not be mixed with those of the functions above. May return NULL. */
+/* Resizes a block of the raw allocator, for Lua states: no accounting, and NULL when memory runs
+   out. nsize 0 frees ptr and answers NULL. osize is not needed. */
 void *skynet_lalloc(void *ptr, size_t osize, size_t nsize);
 
 #ifdef __cplusplus

@@ -10,11 +10,16 @@ extern "C" {
 
 struct skynet_monitor;
 
+/* A monitor for one worker; to be freed by skynet_monitor_delete. */
 struct skynet_monitor *skynet_monitor_new(void);
+
+/* Frees a monitor. NULL is ignored. */
 void skynet_monitor_delete(struct skynet_monitor *sm);
-/* A message from source begins at destination; both 0 when it is done. */
+
+/* The worker begins a message from source at destination; both are 0 when it is done. */
 void skynet_monitor_trigger(struct skynet_monitor *sm, uint32_t source, uint32_t destination);
-/* Logs a callback that runs since the last check. */
+
+/* Marks and logs a message that has not ended since the last check. */
 void skynet_monitor_check(struct skynet_monitor *sm);
 
 #ifdef __cplusplus

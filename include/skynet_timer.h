@@ -11,12 +11,17 @@ extern "C" {
 /* Sends PTYPE_RESPONSE with the session to the handle, time centiseconds from now. The session, or
    -1 when time is not positive and there is no such service. */
 int skynet_timeout(uint32_t handle, int time, int session);
+
+/* Fires what is due. The node's own timer thread needs no such call. */
 void skynet_updatetime(void);
-/* Seconds since the epoch when the process started; skynet_now() counts on from there. */
+
+/* Seconds since the epoch when the node started; skynet_now() counts on from there. */
 uint32_t skynet_starttime(void);
-/* Processor time of this thread in microseconds. */
+
+/* CPU time of the calling thread in microseconds. */
 uint64_t skynet_thread_time(void);
 
+/* Starts the clock; starts no thread. */
 void skynet_timer_init(void);
 
 #ifdef __cplusplus

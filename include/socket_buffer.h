@@ -4,13 +4,18 @@
 
 #include <stdlib.h>
 
-#define SOCKET_BUFFER_MEMORY 0		/* from skynet_malloc, owned by the core from the call on */
-#define SOCKET_BUFFER_OBJECT 1		/* needs an object interface, which modules cannot install */
-#define SOCKET_BUFFER_RAWPOINTER 2	/* stays the caller's, copied if it must be kept */
+/* From skynet_malloc; owned by the core from the call on. */
+#define SOCKET_BUFFER_MEMORY 0
+/* An object; needs an interface (socket_server.h), which modules cannot install. */
+#define SOCKET_BUFFER_OBJECT 1
+/* Stays the caller's, copied if it must be kept. */
+#define SOCKET_BUFFER_RAWPOINTER 2
 
+/* What is to be sent, where, and whose it is. */
 struct socket_sendbuffer {
 	int id;
-	int type;		/* SOCKET_BUFFER_... */
+	/* SOCKET_BUFFER_... */
+	int type;
 	const void *buffer;
 	size_t sz;
 };

@@ -8,6 +8,7 @@
 extern "C" {
 #endif
 
+/* What a socket is. */
 #define SOCKET_INFO_UNKNOWN 0
 #define SOCKET_INFO_LISTEN 1
 #define SOCKET_INFO_TCP 2
@@ -15,25 +16,35 @@ extern "C" {
 #define SOCKET_INFO_BIND 4
 #define SOCKET_INFO_CLOSING 5
 
+/* A snapshot of one socket, in a list of them. */
 struct socket_info {
 	int id;
-	int type;		/* SOCKET_INFO_... */
-	uint64_t opaque;	/* handle of the owner */
-	uint64_t read;		/* bytes; accepted connections of a listener */
+	/* SOCKET_INFO_... */
+	int type;
+	/* Handle of the owner. */
+	uint64_t opaque;
+	/* Bytes; of a listener, accepted connections. */
+	uint64_t read;
 	uint64_t write;
-	uint64_t rtime;		/* skynet_now() of the last read and write, 0 for never */
+	/* skynet_now() of the last read; 0 for never. */
+	uint64_t rtime;
+	/* The same of the last write. */
 	uint64_t wtime;
-	int64_t wbuffer;	/* bytes that wait to be written */
-	uint8_t reading;	/* polled for */
+	/* Bytes that wait to be written. */
+	int64_t wbuffer;
+	/* Whether the socket is polled for that. */
+	uint8_t reading;
 	uint8_t writing;
-	char name[128];		/* address and port */
+	/* Address and port. */
+	char name[128];
 	struct socket_info *next;
 };
 
-/* A zeroed node in front of last. */
+/* A new zeroed node in front of last, which may be NULL. */
 struct socket_info *socket_info_create(struct socket_info *last);
-/* Frees the whole list. */
-void socket_info_release(struct socket_info *list);
+
+/* Frees a whole list. NULL is an empty list. */
+void socket_info_release(struct socket_info *si);
 
 #ifdef __cplusplus
 }

@@ -1,8 +1,6 @@
 //! The headers in `include/` as projects compile them: each alone, all in both orders (so that every
 //! pair meets in either order), as C and C++, at both API levels, without a warning.
-//!
-//! With `SKYNET_UPSTREAM` naming a tree of upstream, its modules' sources are compiled against our
-//! headers as well.
+//! (`upstream.rs` compares them with upstream's.)
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -180,38 +178,4 @@ fn the_level_can_be_chosen() {
     fs::write(bare.join("skynet_level.h"), "#define SKYNET_API_HEAD 1\n").unwrap();
     compile("1.c", None);
     compile("0.c", Some("-DSKYNET_API_HEAD=0"));
-}
-
-/// Whatever upstream compiles against its headers compiles against ours, save for the two files that
-/// are the inside of things we do otherwise.
-#[test]
-fn upstream_sources_compile() {
-    let Some(tree) = std::env::var_os("SKYNET_UPSTREAM").map(PathBuf::from) else {
-        println!("skipped: SKYNET_UPSTREAM is not set");
-        return;
-    };
-    let dir = scratch("upstream");
-    let head = tree.join("skynet-src/mem_info.h").exists();
-    let mut sources = Vec::new();
-    for part in ["service-src", "lualib-src", "skynet-src"] {
-        for entry in fs::read_dir(tree.join(part)).unwrap() {
-            let path = entry.unwrap().path();
-            let name = path.file_name().unwrap().to_str().unwrap();
-            let code = name.ends_with(".c");
-            let inside = ["malloc_hook.c", "socket_server.c"].contains(&name);
-            // Copies, as a file finds what lies beside it first.
-            if code && !inside || name.ends_with(".h") && part != "skynet-src" {
-                fs::copy(&path, dir.join(name)).unwrap();
-            }
-            if code && !inside && name != "ltls.c" {
-                sources.push(dir.join(name));
-            }
-        }
-    }
-    assert!(sources.len() > 20);
-    run(compiler(&["cc", "-xc", "-std=gnu17"])
-        .args(["-Wall", "-Werror", "-fsyntax-only", "-I"])
-        .arg(tree.join("3rd/lua"))
-        .arg(format!("-DSKYNET_API_HEAD={}", u8::from(head)))
-        .args(&sources));
 }

@@ -4,6 +4,8 @@
 //! or `TEST <name> FAILED <n>` and then aborts the node, so that the process ends with code 0.
 //! Every case runs on the node under test (`node::<name>`) and, when `SKYNET_UPSTREAM` is set, on
 //! upstream as well (`upstream::<name>`): what we expect must be true there, or be declared as ours.
+//! Then upstream's unchanged C sources, compiled against our headers, run under our executable with
+//! upstream's Lua code too (`rebuilt::<name>`).
 //!
 //! Comment lines at the top of a case may say
 //! `-- upstream: no <reason>` (it tests something of ours, or a defect that we do not repeat),
@@ -18,7 +20,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
-use common::{Level, Node, Stage, Tree, tree};
+use common::{Level, Node, Stage, Tree, rebuild, tree};
 use libtest_mimic::{Arguments, Failed, Trial};
 use regex::Regex;
 
@@ -51,10 +53,14 @@ fn trials() -> Vec<Trial> {
         Some(upstream) => trees.push(("upstream", upstream)),
         None => common::skipped("SKYNET_UPSTREAM is not set: the cases are run on the node only"),
     }
+    if let Some(tree) = rebuilt() {
+        trees.push(("rebuilt", tree));
+    }
     let mut trials = Vec::new();
     for (on, tree) in trees {
         for case in &cases {
-            let applies = case.applies(&tree) && (case.upstream || !tree.is_upstream());
+            let theirs = on == "rebuilt" || tree.is_upstream();
+            let applies = case.applies(&tree) && (case.upstream || !theirs);
             let (tree, name) = (tree.clone(), case.name.clone());
             let (config, limit) = (case.config.clone(), case.limit);
             let trial = Trial::test(format!("{on}::{name}"), move || {
@@ -64,6 +70,29 @@ fn trials() -> Vec<Trial> {
         }
     }
     trials
+}
+
+/// Our executable with upstream's modules, made from its sources and our headers, and its Lua code.
+fn rebuilt() -> Option<Tree> {
+    let (node, upstream) = (Tree::node(), Tree::upstream()?);
+    if node.is_upstream() || node.lua_version() != upstream.lua_version() {
+        return None;
+    }
+    if node.level() != upstream.level() {
+        common::skipped("SKYNET_UPSTREAM and the node have different API levels");
+        return None;
+    }
+    let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("rebuilt");
+    let source = upstream.bin.parent().expect("a folder");
+    if let Err(text) = rebuild::rebuild(source, &rebuild::Headers::ours(), &dir) {
+        panic!("{text}");
+    }
+    Some(Tree {
+        name: "node with rebuilt modules".to_owned(),
+        cservice: dir.join("cservice"),
+        luaclib: dir.join("luaclib"),
+        ..node.with_lua_of(&upstream)
+    })
 }
 
 fn names(folder: &Path) -> BTreeSet<String> {

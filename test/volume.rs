@@ -19,6 +19,8 @@ const SERVICES: u64 = 200;
 
 const CLIENTS: usize = 200;
 const FRAMES: usize = 20;
+/// Connections that each player has handed over.
+const HANDOVERS: usize = 200;
 /// Threads that play the clients.
 const PLAYERS: usize = 10;
 
@@ -161,6 +163,55 @@ fn clients_of_a_gate() {
         node.report()
     );
     node.expect_no_panic();
+}
+
+/// Nothing that comes in after a hand-over goes to the service that let go. Upstream executes what
+/// services ask for before it looks at descriptors, which leaves a gap: on a busy machine it loses
+/// about one connection in ten thousand.
+#[test]
+fn connections_change_hands() {
+    let stage = Stage::new(&Tree::node());
+    let port = stage.port(1);
+    let mut node = start(&stage, "volume_handover", &format!("port = {port}"));
+    node.expect("open for clients", SOON);
+    let players: Vec<_> = (0..PLAYERS)
+        .map(|player| {
+            thread::spawn(move || {
+                let tries = (0..HANDOVERS).map(|_| change_hands(port));
+                let wrong: Vec<_> = tries.filter_map(Result::err).take(1).collect();
+                wrong.first().map(|e| format!("player {player}: {e}"))
+            })
+        })
+        .collect();
+    let wrong: Vec<String> = players
+        .into_iter()
+        .filter_map(|player| player.join().expect("a player does not panic"))
+        .collect();
+    let allowed = if stage.tree.is_upstream() { 3 } else { 0 };
+    assert!(
+        wrong.len() <= allowed,
+        "{} players lost a connection: {}\n{}",
+        wrong.len(),
+        wrong.join("\n"),
+        node.report()
+    );
+    node.expect_no_panic();
+}
+
+fn change_hands(port: u16) -> std::io::Result<()> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port))?;
+    stream.set_read_timeout(Some(SOON))?;
+    stream.set_nodelay(true)?;
+    stream.write_all(b"!")?;
+    let mut go = [0; 2];
+    stream.read_exact(&mut go)?;
+    stream.write_all(b"hello")?;
+    let mut echo = [0; 5];
+    stream.read_exact(&mut echo)?;
+    match &echo {
+        b"hello" => Ok(()),
+        other => Err(std::io::Error::other(format!("got {other:?}"))),
+    }
 }
 
 /// Plays a share of the clients, all connected at the same time. Returns what went wrong.

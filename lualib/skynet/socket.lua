@@ -221,7 +221,7 @@ event[7] = function(id, kbytes)
 		return
 	elseif s.warn then
 		s.warn(id, kbytes)
-	elseif kbytes > 0 then
+	else
 		skynet.error(string.format("WARNING: %d K bytes need to send out (fd = %d)", kbytes, id))
 	end
 end

@@ -1,14 +1,13 @@
-//! `malloc_hook.h`, and `skynet_debug_memory` of `skynet.h`: memory statistics and the allocator's
-//! controls (core.md §9.3, §9.5, without jemalloc §9.6).
+//! `malloc_hook.h`: memory statistics and the allocator's controls (core.md §9.3, without jemalloc
+//! §9.6).
 
 use super::text;
 use crate::core;
 use crate::core::memory;
 use mlua_sys as lua;
 use std::ffi::{c_char, c_int};
-use std::io::Write;
 
-/// Bytes in use in the process.
+/// Bytes in use in the process, of the blocks that its malloc family gave out.
 #[unsafe(no_mangle)]
 pub extern "C" fn malloc_used_memory() -> usize {
     memory::used()
@@ -49,26 +48,6 @@ pub unsafe extern "C-unwind" fn dump_mem_lua(state: *mut lua::lua_State) -> c_in
     1
 }
 
-/// Prints the running service's handle and its bytes (in the form of a pointer) on stderr, with
-/// `info` between them; NULL is an empty text.
-///
-/// # Safety
-/// `info` is NULL or a C string.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn skynet_debug_memory(info: *const c_char) {
-    let handle = core::current_handle();
-    // SAFETY: the caller's promise.
-    let info = unsafe { text(info) };
-    let mut line = format!("[:{handle:08x}] ").into_bytes();
-    line.extend_from_slice(info.to_bytes());
-    match memory::of(handle) {
-        0 => line.extend_from_slice(b" (nil)\n"),
-        bytes => line.extend_from_slice(format!(" {bytes:#x}\n").as_bytes()),
-    }
-    // A stderr that is closed is not this call's concern.
-    let _ = std::io::stderr().write_all(&line);
-}
-
 #[cfg(feature = "jemalloc")]
 mod control {
     use super::*;
@@ -86,8 +65,8 @@ mod control {
         alloc::print_stats(opts);
     }
 
-    /// Reads a control of type `size_t` and, when `newval` is not NULL, sets it. Answers the value
-    /// read, 0 for an unknown name.
+    /// Reads a control of jemalloc of type `size_t` and, when `newval` is not NULL, sets it. Answers
+    /// the value read, 0 for an unknown name.
     ///
     /// # Safety
     /// `name` is NULL or a C string, `newval` NULL or valid.
@@ -136,7 +115,7 @@ mod control {
         alloc::control(name, new).0 != 0
     }
 
-    /// Triggers a control that has no value. Answers the allocator's error number.
+    /// Triggers a control that has no value: 0, or the allocator's error number.
     ///
     /// # Safety
     /// `name` is NULL or a C string.
@@ -148,6 +127,8 @@ mod control {
 }
 
 /// Without jemalloc there is nothing to control; every call says so in the log.
+///
+/// cbindgen:ignore
 #[cfg(not(feature = "jemalloc"))]
 mod control {
     use super::*;

@@ -5,7 +5,10 @@
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
 
-/// Running totals, for one thread at a time. Any bytes are valid.
+/// The size of a cache line.
+pub const CACHE_LINE_SIZE: usize = 64;
+
+/// Running totals, for one thread at a time.
 #[repr(C)]
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct MemInfo {

@@ -24,6 +24,8 @@ pub mod skynet_server;
 pub mod skynet_socket;
 pub mod skynet_timer;
 pub mod skynetx;
+pub mod socket_buffer;
+pub mod socket_info;
 pub mod socket_server;
 
 use std::ffi::{CStr, c_char};

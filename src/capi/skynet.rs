@@ -1,34 +1,42 @@
 //! `skynet.h`: what every service uses (core.md §1.20.1). `skynet_error` is in `error.c`, because it is
 //! variadic; it ends in [`skynetx_error_bytes`].
 
-use super::skynet_server::{SkynetContext, context};
+use super::skynet_server::context;
 use super::{optional_text, text};
 use crate::core::command::{self, Answer};
 use crate::core::handle::REMOTE_SHIFT;
 use crate::core::message::MAX_LEN;
 use crate::core::node::NODE;
 use crate::core::send::{self, Letter, SendError, Session, Target};
-use crate::core::{address, current_handle, log, now};
+use crate::core::{address, current_handle, log, memory, now};
 use crate::sys::block::Block;
-use crate::sys::cabi::{Callback, CallbackFn};
+use crate::sys::cabi::{Callback, SkynetContext};
 use std::ffi::{c_char, c_int, c_void};
+use std::io::Write;
 
-/// Message types (core.md §1.1).
+/// Message types: text for the logger, the gate, the launcher.
 pub const PTYPE_TEXT: c_int = 0;
+/// The answer to a request, or a timer that ran out.
 pub const PTYPE_RESPONSE: c_int = 1;
 pub const PTYPE_MULTICAST: c_int = 2;
+/// Of a client; also what the monitor service is told of ends.
 pub const PTYPE_CLIENT: c_int = 3;
+/// From the core: reopen the log; a message for another node.
 pub const PTYPE_SYSTEM: c_int = 4;
+/// Text for the harbor service.
 pub const PTYPE_HARBOR: c_int = 5;
+/// Socket events, see skynet_socket.h.
 pub const PTYPE_SOCKET: c_int = 6;
+/// A request with this session gets no answer.
 pub const PTYPE_ERROR: c_int = 7;
+/// Used by the Lua libraries, as the next three.
 pub const PTYPE_RESERVED_QUEUE: c_int = 8;
 pub const PTYPE_RESERVED_DEBUG: c_int = 9;
 pub const PTYPE_RESERVED_LUA: c_int = 10;
 pub const PTYPE_RESERVED_SNAX: c_int = 11;
-/// Flag for the `type` of a send: the core takes the buffer over.
+/// Flag in the `type` of a send: the core takes `msg` over, whatever the result.
 pub const PTYPE_TAG_DONTCOPY: c_int = 0x10000;
-/// Flag for the `type` of a send: the core draws a session.
+/// Flag in the `type` of a send: the core draws the session, the argument is 0.
 pub const PTYPE_TAG_ALLOCSESSION: c_int = 0x20000;
 
 /// Sends `len` bytes as a log line of the service; `ctx` NULL stands for the core (core.md §10.1).
@@ -50,8 +58,8 @@ pub unsafe extern "C" fn skynetx_error_bytes(
     log::log_bytes(ctx.map_or(0, |ctx| ctx.handle()), line);
 }
 
-/// Runs a text command (core.md §5). NULL for an unknown one, or without context. The answer lives in
-/// the context until its next command.
+/// Runs a text command (core.md §5). NULL for an unknown one, or without context; else a string that is
+/// valid until the next command of this service.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn skynet_command(
     ctx: *mut SkynetContext,
@@ -71,7 +79,7 @@ pub unsafe extern "C" fn skynet_command(
     }
 }
 
-/// The handle behind `:hex` or `.name`, 0 for anything else (core.md §4.5(6)).
+/// The handle behind `":hex"` or `".name"`, 0 for anything else (core.md §4.5(6)).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn skynet_queryname(ctx: *mut SkynetContext, name: *const c_char) -> u32 {
     // SAFETY: the caller's pointers are what the header says.
@@ -186,14 +194,15 @@ pub unsafe extern "C" fn skynet_sendname(
     }
 }
 
-/// Non-zero when the handle belongs to another node; its number goes to `harbor` unless NULL
+/// Non-zero when the handle belongs to another node; `*harbor` (unless NULL) is its node number
 /// (core.md §4.2(3)).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn skynet_isremote(
-    _ctx: *mut SkynetContext,
+    ctx: *mut SkynetContext,
     handle: u32,
     harbor: *mut c_int,
 ) -> c_int {
+    let _ = ctx;
     if !harbor.is_null() {
         // SAFETY: the caller's pointer is writable.
         unsafe { *harbor = (handle >> REMOTE_SHIFT) as c_int };
@@ -201,14 +210,23 @@ pub unsafe extern "C" fn skynet_isremote(
     c_int::from(NODE.harbor.is_remote(handle))
 }
 
+/// What a service does with a message. It returns 0 to let the core free `msg`, anything else to keep it.
+pub type SkynetCb = Option<
+    unsafe extern "C" fn(
+        ctx: *mut SkynetContext,
+        ud: *mut c_void,
+        r#type: c_int,
+        session: c_int,
+        source: u32,
+        msg: *const c_void,
+        sz: usize,
+    ) -> c_int,
+>;
+
 /// Sets the callback of the calling service for its next message on; NULL lets messages be dropped
 /// (core.md §4.6). Nothing happens without context.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn skynet_callback(
-    ctx: *mut SkynetContext,
-    ud: *mut c_void,
-    cb: Option<CallbackFn>,
-) {
+pub unsafe extern "C" fn skynet_callback(ctx: *mut SkynetContext, ud: *mut c_void, cb: SkynetCb) {
     // SAFETY: the caller is the service itself, as the contract asks.
     unsafe {
         if let Some(ctx) = context(ctx) {
@@ -223,8 +241,28 @@ pub extern "C" fn skynet_current_handle() -> u32 {
     current_handle()
 }
 
-/// Centiseconds since the node started, core.md §7.3.
+/// Centiseconds since the node started (core.md §7.3).
 #[unsafe(no_mangle)]
 pub extern "C" fn skynet_now() -> u64 {
     now()
+}
+
+/// Prints the running service's handle and its bytes (in the form of a pointer) on stderr, with
+/// `info` between them; NULL is an empty text.
+///
+/// # Safety
+/// `info` is NULL or a C string.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn skynet_debug_memory(info: *const c_char) {
+    let handle = current_handle();
+    // SAFETY: the caller's promise.
+    let info = unsafe { text(info) };
+    let mut line = format!("[:{handle:08x}] ").into_bytes();
+    line.extend_from_slice(info.to_bytes());
+    match memory::of(handle) {
+        0 => line.extend_from_slice(b" (nil)\n"),
+        bytes => line.extend_from_slice(format!(" {bytes:#x}\n").as_bytes()),
+    }
+    // A stderr that is closed is not this call's concern.
+    let _ = std::io::stderr().write_all(&line);
 }

@@ -1,12 +1,21 @@
 //! `skynet_handle.h`: the handle table and local names (core.md §4.3, §4.5).
 
-use super::skynet_server::{SkynetContext, into_raw};
+use super::skynet_server::into_raw;
 use super::text;
 use crate::core::command::retire_all;
 use crate::core::context::Context;
+use crate::core::handle;
 use crate::core::node::NODE;
 use crate::sync::Arc;
+use crate::sys::cabi::SkynetContext;
 use std::ffi::{c_char, c_int};
+
+/// The local part of a handle; the node number is above it.
+pub const HANDLE_MASK: u32 = 0xffffff;
+pub const HANDLE_REMOTE_SHIFT: u32 = 24;
+
+const _: () = assert!(HANDLE_MASK == handle::HANDLE_MASK);
+const _: () = assert!(HANDLE_REMOTE_SHIFT == handle::REMOTE_SHIFT);
 
 /// Gives a context a handle. The table takes a reference of its own. 0 for NULL.
 #[unsafe(no_mangle)]
@@ -22,7 +31,7 @@ pub unsafe extern "C" fn skynet_handle_register(ctx: *mut SkynetContext) -> u32 
     NODE.handles.register(&context)
 }
 
-/// Takes a service out: 1 when it was alive, else 0.
+/// Ends a service: 1 when it was alive, else 0.
 #[unsafe(no_mangle)]
 pub extern "C" fn skynet_handle_retire(handle: u32) -> c_int {
     c_int::from(NODE.retire(handle))
@@ -36,7 +45,7 @@ pub extern "C" fn skynet_handle_grab(handle: u32) -> *mut SkynetContext {
         .map_or(std::ptr::null_mut(), into_raw)
 }
 
-/// Retires every service.
+/// Ends every service.
 #[unsafe(no_mangle)]
 pub extern "C" fn skynet_handle_retireall() {
     retire_all();
@@ -66,7 +75,8 @@ pub unsafe extern "C" fn skynet_handle_namehandle(
 /// Sets the node number of handles to come. `thread` is for level head; callers of level 1.8 do not pass
 /// it, and it is not used.
 #[unsafe(no_mangle)]
-pub extern "C" fn skynet_handle_init(harbor: c_int, _thread: c_int) {
+pub extern "C" fn skynet_handle_init(harbor: c_int, thread: c_int) {
+    let _ = thread;
     NODE.handles.set_node(harbor as u32);
 }
 

@@ -1,26 +1,30 @@
 //! `skynet_harbor.h`: messages for other nodes (core.md §4.2, §4.10).
 
-use super::skynet_server::SkynetContext;
 use crate::core::context::Context;
 use crate::core::harbor::{Destination, NAME_LENGTH};
 use crate::core::node::NODE;
 use crate::sync::Arc;
 use crate::sys::block::Block;
+use crate::sys::cabi::SkynetContext;
 use std::ffi::{c_char, c_int, c_void};
 
-/// Nodes in a network.
+/// How many nodes a network may have, number 0 included.
 pub const REMOTE_MAX: c_int = 256;
 /// Length of a global name.
-pub const GLOBALNAME_LENGTH: usize = NAME_LENGTH;
+pub const GLOBALNAME_LENGTH: usize = 16;
 
-/// `struct remote_name`
+const _: () = assert!(GLOBALNAME_LENGTH == NAME_LENGTH);
+
+/// Who a message is for.
 #[repr(C)]
 pub struct RemoteName {
+    /// Padded with zeros, if it is shorter.
     pub name: [c_char; GLOBALNAME_LENGTH],
+    /// 0 when the receiver is known by name only.
     pub handle: u32,
 }
 
-/// `struct remote_message`
+/// A message for another node.
 #[repr(C)]
 pub struct RemoteMessage {
     pub destination: RemoteName,

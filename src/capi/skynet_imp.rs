@@ -4,7 +4,14 @@ use super::optional_text;
 use crate::runtime::{self, Config, Failure, Owner};
 use std::ffi::{CStr, c_char, c_int};
 
-/// `struct skynet_config`
+/// Kinds of threads, for `skynet_initthread`.
+pub const THREAD_WORKER: c_int = 0;
+pub const THREAD_MAIN: c_int = 1;
+pub const THREAD_SOCKET: c_int = 2;
+pub const THREAD_TIMER: c_int = 3;
+pub const THREAD_MONITOR: c_int = 4;
+
+/// What the config file says (core.md §2.4). `daemon` and `logger` may be NULL.
 #[repr(C)]
 pub struct SkynetConfig {
     pub thread: c_int,

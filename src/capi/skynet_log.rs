@@ -1,11 +1,12 @@
 //! `skynet_log.h`: message logs on C streams (core.md §10.3). The node's own logs are in
 //! `core/context.rs`; both write the same lines.
 
-use super::skynet_server::{SkynetContext, context_handle};
+use super::skynet_server::context_handle;
 use crate::core::context::{log_head, log_path, log_tail};
 use crate::core::message::Message;
 use crate::core::node::NODE;
 use crate::core::{context, log, log_parts};
+use crate::sys::cabi::SkynetContext;
 use std::ffi::{CString, c_int, c_void};
 
 /// Opens the message log of `handle` in the directory of `logpath`, or NULL. `ctx` is who asked.

@@ -4,18 +4,10 @@ use crate::config;
 use crate::core::command::set_env_once;
 use crate::runtime::{self, Config, Failure, Owner};
 use crate::sys::{signal, stderr};
-use std::ffi::c_int;
 use std::process::ExitCode;
 
 unsafe extern "C" {
     fn luaL_initcodecache();
-}
-
-/// Ignores SIGPIPE (core.md §11.1); 0.
-#[unsafe(no_mangle)]
-pub extern "C" fn sigign() -> c_int {
-    signal::ignore_sigpipe();
-    0
 }
 
 /// The main function of the executable.

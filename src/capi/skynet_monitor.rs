@@ -1,27 +1,27 @@
 //! `skynet_monitor.h`: what a worker is at, for foreign worker loops (core.md §6.6).
 
-use crate::core::monitor::WorkerMonitor;
+use crate::core::monitor::WorkerMonitor as SkynetMonitor;
 use crate::runtime;
 
 /// A monitor for one worker; to be freed by `skynet_monitor_delete`.
 #[unsafe(no_mangle)]
-pub extern "C" fn skynet_monitor_new() -> *mut WorkerMonitor {
-    Box::into_raw(Box::new(WorkerMonitor::new()))
+pub extern "C" fn skynet_monitor_new() -> *mut SkynetMonitor {
+    Box::into_raw(Box::new(SkynetMonitor::new()))
 }
 
 /// Frees a monitor. NULL is ignored.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn skynet_monitor_delete(sm: *mut WorkerMonitor) {
+pub unsafe extern "C" fn skynet_monitor_delete(sm: *mut SkynetMonitor) {
     if !sm.is_null() {
         // SAFETY: it came from `skynet_monitor_new` and is not used again.
         drop(unsafe { Box::from_raw(sm) });
     }
 }
 
-/// The worker begins a message, or has ended it (`0, 0`).
+/// The worker begins a message from `source` at `destination`; both are 0 when it is done.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn skynet_monitor_trigger(
-    sm: *mut WorkerMonitor,
+    sm: *mut SkynetMonitor,
     source: u32,
     destination: u32,
 ) {
@@ -29,9 +29,9 @@ pub unsafe extern "C" fn skynet_monitor_trigger(
     unsafe { &*sm }.trigger(source, destination);
 }
 
-/// Flags and logs a message that has not ended since the last check.
+/// Marks and logs a message that has not ended since the last check.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn skynet_monitor_check(sm: *mut WorkerMonitor) {
+pub unsafe extern "C" fn skynet_monitor_check(sm: *mut SkynetMonitor) {
     // SAFETY: the caller's pointer is what the header says.
     runtime::check(unsafe { &*sm });
 }

@@ -6,21 +6,32 @@
 //! from `skynet_mq_create` is alive until it is marked and then released, by `skynet_mq_release` or by the
 //! dispatch that finds it in the run queue. Any number of threads may push and pop.
 
-use super::skynet_server::SkynetMessage;
 use crate::core::mailbox::Mailbox;
 use crate::core::message::Message;
 use crate::core::node::NODE;
 use crate::sync::Arc;
 use std::ffi::{c_int, c_void};
 
-/// `struct message_queue`
+/// A queue, known to C by address only.
 #[repr(C)]
 pub struct MessageQueue {
     _opaque: [u8; 0],
 }
 
-/// `message_drop`: what becomes of a message of a queue that is freed.
-pub type MessageDrop = unsafe extern "C" fn(*mut SkynetMessage, *mut c_void);
+/// One message as it is queued.
+#[repr(C)]
+pub struct SkynetMessage {
+    pub source: u32,
+    pub session: c_int,
+    pub data: *mut c_void,
+    /// The type in the top byte, the length in the others.
+    pub sz: usize,
+}
+
+const _: () = assert!(size_of::<SkynetMessage>() == 24);
+
+/// What becomes of a message of a queue that is freed.
+pub type MessageDrop = Option<unsafe extern "C" fn(message: *mut SkynetMessage, ud: *mut c_void)>;
 
 /// Lends a mailbox to C code.
 pub(super) fn lend(mailbox: Option<Arc<Mailbox>>) -> *mut MessageQueue {
@@ -91,7 +102,8 @@ pub extern "C" fn skynet_globalmq_pop() -> *mut MessageQueue {
     lend(NODE.run_queue.pop())
 }
 
-/// A new empty queue that counts as scheduled.
+/// A new empty queue that counts as scheduled: it does not enter the run queue by itself. The creator's,
+/// until `skynet_mq_release`.
 #[unsafe(no_mangle)]
 pub extern "C" fn skynet_mq_create(handle: u32) -> *mut MessageQueue {
     let mailbox = Arc::new(Mailbox::new(handle));
@@ -115,7 +127,7 @@ pub unsafe extern "C" fn skynet_mq_mark_release(q: *mut MessageQueue) {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn skynet_mq_release(
     q: *mut MessageQueue,
-    drop_func: Option<MessageDrop>,
+    drop_func: MessageDrop,
     ud: *mut c_void,
 ) {
     // SAFETY: the caller's pointers are what the header says.

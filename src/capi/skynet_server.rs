@@ -1,33 +1,17 @@
 //! `skynet_server.h`: contexts (core.md §1.20.2).
 
-use super::skynet_mq::{MessageQueue, lend, take_back};
+use super::skynet_mq::{MessageQueue, SkynetMessage, lend, take_back};
 use super::{optional_text, text};
 use crate::core::context::{self, Context, dispatch_all};
 use crate::core::message::Message;
-use crate::core::monitor::WorkerMonitor;
+use crate::core::monitor::WorkerMonitor as SkynetMonitor;
 use crate::core::node::NODE;
 use crate::runtime;
 use crate::sync::Arc;
 use crate::sync::atomic::Ordering;
 use crate::sys::block::Block;
+use crate::sys::cabi::SkynetContext;
 use std::ffi::{c_char, c_int, c_void};
-
-/// `struct skynet_context`: a service, known to C by address only.
-#[repr(C)]
-pub struct SkynetContext {
-    _opaque: [u8; 0],
-}
-
-/// `struct skynet_message` (core.md §1.9).
-#[repr(C)]
-pub struct SkynetMessage {
-    pub source: u32,
-    pub session: c_int,
-    pub data: *mut c_void,
-    pub sz: usize,
-}
-
-const _: () = assert!(size_of::<SkynetMessage>() == 24);
 
 /// The context behind a pointer, `None` for NULL.
 ///
@@ -53,7 +37,7 @@ pub(super) fn into_raw(context: Arc<Context>) -> *mut SkynetContext {
 }
 
 /// Launches a service (core.md §4.4): its handle, 0 on failure.
-#[cfg(any(feature = "apihead", all(feature = "lua55", not(feature = "api18"))))]
+#[cfg(api_head)]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn skynet_context_new(name: *const c_char, parm: *const c_char) -> u32 {
     // SAFETY: the caller's pointers are what the header says.
@@ -63,7 +47,7 @@ pub unsafe extern "C" fn skynet_context_new(name: *const c_char, parm: *const c_
 
 /// Launches a service (core.md §4.4): the context, NULL on failure or when it ended in its `_init`. The
 /// pointer is not a reference; it is good while the service lives.
-#[cfg(not(any(feature = "apihead", all(feature = "lua55", not(feature = "api18")))))]
+#[cfg(not(api_head))]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn skynet_context_new(
     name: *const c_char,
@@ -98,7 +82,8 @@ pub unsafe extern "C" fn skynet_context_reserve(ctx: *mut SkynetContext) {
     }
 }
 
-/// Gives a reference back: the pointer, or NULL if the service is gone with it (at both API levels).
+/// Gives a reference back: the pointer, or NULL if the service is gone with it. Level head's header says
+/// nothing of the result.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn skynet_context_release(ctx: *mut SkynetContext) -> *mut SkynetContext {
     if ctx.is_null() {
@@ -122,7 +107,7 @@ pub unsafe extern "C" fn skynet_context_handle(ctx: *mut SkynetContext) -> u32 {
     unsafe { context_handle(ctx) }
 }
 
-/// Queues a message for a handle. 0 and the data is the core's, or −1 and it stays the caller's.
+/// Queues a message for a handle: 0 and the data is the core's, or −1 and it stays the caller's.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn skynet_context_push(handle: u32, message: *mut SkynetMessage) -> c_int {
     // SAFETY: the caller's message is valid, and ours if the push succeeds.
@@ -172,7 +157,7 @@ pub unsafe extern "C" fn skynet_context_newsession(ctx: *mut SkynetContext) -> c
 /// when there is nothing to do (core.md §6.10(6)).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn skynet_context_message_dispatch(
-    sm: *mut WorkerMonitor,
+    sm: *mut SkynetMonitor,
     q: *mut MessageQueue,
     weight: c_int,
 ) -> *mut MessageQueue {
@@ -180,7 +165,7 @@ pub unsafe extern "C" fn skynet_context_message_dispatch(
     unsafe { lend(context::dispatch(&NODE, &*sm, take_back(q), weight)) }
 }
 
-/// Services that keep the process alive.
+/// How many services keep the process alive.
 #[unsafe(no_mangle)]
 pub extern "C" fn skynet_context_total() -> c_int {
     NODE.live.load(Ordering::Relaxed) as c_int

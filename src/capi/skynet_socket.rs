@@ -1,34 +1,47 @@
-//! `skynet_socket.h`, `socket_info.h` and `socket_buffer.h` (core.md §1.3–§1.5, §1.20.4).
+//! `skynet_socket.h` (core.md §1.3, §1.20.4).
 //!
 //! Before `skynet_socket_init` every function here finds no engine: it does nothing and answers like
 //! one that does not know the id.
 
-use super::skynet_server::{SkynetContext, context_handle};
+use super::skynet_server::context_handle;
+use super::socket_buffer::*;
+use super::socket_info::{SocketInfo, info_list};
 use crate::core::log;
 use crate::net;
 use crate::net::deliver;
 use crate::net::event::{Owner, SocketId};
-use crate::net::info::{Snapshot, Type};
 use crate::net::output::Priority;
 use crate::net::server::SocketServer;
 use crate::net::{Served, udp};
 use crate::sys::block::Block;
 use crate::sys::buffer::{ObjectInterface, Outgoing, SendBytes};
+use crate::sys::cabi::SkynetContext;
 use crate::sys::socket::Descriptor;
-use std::ffi::{CStr, c_char, c_int, c_void};
+use std::ffi::{CStr, c_char, c_int};
 use std::mem::offset_of;
 use std::ptr;
 use std::slice;
 
-pub const SKYNET_SOCKET_TYPE_DATA: c_int = deliver::TYPE_DATA;
-pub const SKYNET_SOCKET_TYPE_CONNECT: c_int = deliver::TYPE_CONNECT;
-pub const SKYNET_SOCKET_TYPE_CLOSE: c_int = deliver::TYPE_CLOSE;
-pub const SKYNET_SOCKET_TYPE_ACCEPT: c_int = deliver::TYPE_ACCEPT;
-pub const SKYNET_SOCKET_TYPE_ERROR: c_int = deliver::TYPE_ERROR;
-pub const SKYNET_SOCKET_TYPE_UDP: c_int = deliver::TYPE_UDP;
-pub const SKYNET_SOCKET_TYPE_WARNING: c_int = deliver::TYPE_WARNING;
+/// What happened, in the `type` of an event.
+pub const SKYNET_SOCKET_TYPE_DATA: c_int = 1;
+pub const SKYNET_SOCKET_TYPE_CONNECT: c_int = 2;
+pub const SKYNET_SOCKET_TYPE_CLOSE: c_int = 3;
+pub const SKYNET_SOCKET_TYPE_ACCEPT: c_int = 4;
+pub const SKYNET_SOCKET_TYPE_ERROR: c_int = 5;
+pub const SKYNET_SOCKET_TYPE_UDP: c_int = 6;
+pub const SKYNET_SOCKET_TYPE_WARNING: c_int = 7;
 
-/// `struct skynet_socket_message`: the head of every socket event.
+const _: () = assert!(SKYNET_SOCKET_TYPE_DATA == deliver::TYPE_DATA);
+const _: () = assert!(SKYNET_SOCKET_TYPE_CONNECT == deliver::TYPE_CONNECT);
+const _: () = assert!(SKYNET_SOCKET_TYPE_CLOSE == deliver::TYPE_CLOSE);
+const _: () = assert!(SKYNET_SOCKET_TYPE_ACCEPT == deliver::TYPE_ACCEPT);
+const _: () = assert!(SKYNET_SOCKET_TYPE_ERROR == deliver::TYPE_ERROR);
+const _: () = assert!(SKYNET_SOCKET_TYPE_UDP == deliver::TYPE_UDP);
+const _: () = assert!(SKYNET_SOCKET_TYPE_WARNING == deliver::TYPE_WARNING);
+
+/// The data of a PTYPE_SOCKET message. With CONNECT, ACCEPT and ERROR, `buffer` is NULL and text without
+/// NUL follows the struct, as long as the message is longer than it. The buffer of DATA and UDP belongs to
+/// the receiver, who releases it with skynet_free.
 #[repr(C)]
 pub struct SkynetSocketMessage {
     pub r#type: c_int,
@@ -41,51 +54,6 @@ const _: () = assert!(size_of::<SkynetSocketMessage>() == deliver::HEAD);
 const _: () = assert!(offset_of!(SkynetSocketMessage, id) == 4);
 const _: () = assert!(offset_of!(SkynetSocketMessage, ud) == 8);
 const _: () = assert!(offset_of!(SkynetSocketMessage, buffer) == 16);
-
-pub const SOCKET_BUFFER_MEMORY: c_int = 0;
-pub const SOCKET_BUFFER_OBJECT: c_int = 1;
-pub const SOCKET_BUFFER_RAWPOINTER: c_int = 2;
-
-/// `struct socket_sendbuffer`: what to send, where, and whose it is.
-#[repr(C)]
-pub struct SocketSendbuffer {
-    pub id: c_int,
-    pub r#type: c_int,
-    pub buffer: *const c_void,
-    pub sz: usize,
-}
-
-const _: () = assert!(size_of::<SocketSendbuffer>() == 24);
-const _: () = assert!(offset_of!(SocketSendbuffer, buffer) == 8);
-
-pub const SOCKET_INFO_UNKNOWN: c_int = 0;
-pub const SOCKET_INFO_LISTEN: c_int = 1;
-pub const SOCKET_INFO_TCP: c_int = 2;
-pub const SOCKET_INFO_UDP: c_int = 3;
-pub const SOCKET_INFO_BIND: c_int = 4;
-pub const SOCKET_INFO_CLOSING: c_int = 5;
-
-/// `struct socket_info`: one socket in a list of snapshots.
-#[repr(C)]
-pub struct SocketInfo {
-    pub id: c_int,
-    pub r#type: c_int,
-    pub opaque: u64,
-    pub read: u64,
-    pub write: u64,
-    pub rtime: u64,
-    pub wtime: u64,
-    pub wbuffer: i64,
-    pub reading: u8,
-    pub writing: u8,
-    pub name: [c_char; 128],
-    pub next: *mut SocketInfo,
-}
-
-const _: () = assert!(size_of::<SocketInfo>() == 200);
-const _: () = assert!(offset_of!(SocketInfo, wbuffer) == 48);
-const _: () = assert!(offset_of!(SocketInfo, name) == 58);
-const _: () = assert!(offset_of!(SocketInfo, next) == 192);
 
 /// A C string, or nothing for NULL.
 ///
@@ -456,14 +424,14 @@ pub unsafe extern "C" fn skynet_socket_udp_sendbuffer(
 /// tag, and NULL.
 ///
 /// # Safety
-/// `message` is NULL or a socket event whose buffer is intact; `addrsz` is NULL or writable.
+/// `msg` is NULL or a socket event whose buffer is intact; `addrsz` is NULL or writable.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn skynet_socket_udp_address(
-    message: *mut SkynetSocketMessage,
+    msg: *mut SkynetSocketMessage,
     addrsz: *mut c_int,
 ) -> *const c_char {
     // SAFETY: NULL or an event by the caller's promise.
-    let udp_event = unsafe { message.as_ref() }.filter(|event| {
+    let udp_event = unsafe { msg.as_ref() }.filter(|event| {
         event.r#type == SKYNET_SOCKET_TYPE_UDP && !event.buffer.is_null() && event.ud >= 0
     });
     // SAFETY: a UDP event's buffer holds `ud` bytes and the address behind them.
@@ -495,77 +463,6 @@ pub(super) unsafe fn address_behind(
 #[unsafe(no_mangle)]
 pub extern "C" fn skynet_socket_info() -> *mut SocketInfo {
     net::engine().map_or(ptr::null_mut(), |engine| info_list(engine.info()))
-}
-
-/// Turns snapshots into a C list, the last one first.
-pub(super) fn info_list(list: Vec<Snapshot>) -> *mut SocketInfo {
-    list.into_iter().fold(ptr::null_mut(), |next, socket| {
-        let mut node = empty_info(next);
-        node.id = socket.id.0;
-        node.r#type = match socket.kind {
-            Type::Listen => SOCKET_INFO_LISTEN,
-            Type::Tcp => SOCKET_INFO_TCP,
-            Type::Udp => SOCKET_INFO_UDP,
-            Type::Bind => SOCKET_INFO_BIND,
-            Type::Closing => SOCKET_INFO_CLOSING,
-        };
-        node.opaque = socket.owner as u64;
-        node.read = socket.stat.read;
-        node.write = socket.stat.write;
-        node.rtime = socket.stat.read_time;
-        node.wtime = socket.stat.write_time;
-        node.wbuffer = socket.pending as i64;
-        node.reading = socket.reading.into();
-        node.writing = socket.writing.into();
-        let room = node.name.len() - 1;
-        for (to, from) in node.name.iter_mut().zip(socket.name.bytes().take(room)) {
-            *to = from as c_char;
-        }
-        Block::of_value(node).into_raw().cast()
-    })
-}
-
-fn empty_info(next: *mut SocketInfo) -> SocketInfo {
-    SocketInfo {
-        id: 0,
-        r#type: SOCKET_INFO_UNKNOWN,
-        opaque: 0,
-        read: 0,
-        write: 0,
-        rtime: 0,
-        wtime: 0,
-        wbuffer: 0,
-        reading: 0,
-        writing: 0,
-        name: [0; 128],
-        next,
-    }
-}
-
-/// A new zeroed node in front of `last`, which may be NULL.
-///
-/// # Safety
-/// `last` is NULL or a list that is not used by itself any more.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn socket_info_create(last: *mut SocketInfo) -> *mut SocketInfo {
-    Block::of_value(empty_info(last)).into_raw().cast()
-}
-
-/// Frees a whole list. NULL is an empty list.
-///
-/// # Safety
-/// `si` is NULL or a list from `skynet_socket_info` or `socket_info_create`, not used afterwards.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn socket_info_release(si: *mut SocketInfo) {
-    let mut node = si;
-    while !node.is_null() {
-        // SAFETY: a node of a list that is ours now: malloc'ed, and freed here only.
-        unsafe {
-            let next = (*node).next;
-            drop(Block::from_raw(node.cast()));
-            node = next;
-        }
-    }
 }
 
 /// Makes the node's engine. Ends the process when the system refuses (the reason is logged).

@@ -5,8 +5,8 @@ use crate::core::node::NODE;
 use crate::sys::clock;
 use std::ffi::c_int;
 
-/// Sends `session` back to `handle` after `time` centiseconds. The session, or −1 when `time` ≤ 0 and the
-/// handle is dead.
+/// Sends PTYPE_RESPONSE with the session to the handle, `time` centiseconds from now. The session, or −1
+/// when `time` is not positive and there is no such service.
 #[unsafe(no_mangle)]
 pub extern "C" fn skynet_timeout(handle: u32, time: c_int, session: c_int) -> c_int {
     if command::set_timeout(handle, time, session) {
@@ -24,7 +24,7 @@ pub extern "C" fn skynet_updatetime() {
     });
 }
 
-/// Wall-clock seconds since the epoch at start.
+/// Seconds since the epoch when the node started; skynet_now() counts on from there.
 #[unsafe(no_mangle)]
 pub extern "C" fn skynet_starttime() -> u32 {
     NODE.timer.start_time()

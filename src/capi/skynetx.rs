@@ -52,10 +52,10 @@ pub extern "C" fn skynetx_last_error() -> *const c_char {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn skynetx_module_register(
     name: *const c_char,
-    create: Option<CreateFn>,
-    init: Option<InitFn>,
-    release: Option<ReleaseFn>,
-    signal: Option<SignalFn>,
+    create: CreateFn,
+    init: InitFn,
+    release: ReleaseFn,
+    signal: SignalFn,
 ) -> c_int {
     // SAFETY: the caller's pointer is what the header says.
     let Some(name) = (unsafe { optional_text(name) }) else {

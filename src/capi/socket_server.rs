@@ -5,9 +5,10 @@
 //! caller's, to be freed with `free`.
 
 use super::skynet_socket::{
-    SocketInfo, SocketSendbuffer, address_behind, id_or_minus_one, info_list, send, text,
-    udp_connect as connect_udp, udp_send,
+    address_behind, id_or_minus_one, send, text, udp_connect as connect_udp, udp_send,
 };
+use super::socket_buffer::SocketSendbuffer;
+use super::socket_info::{SocketInfo, info_list};
 use crate::net::event::{Body, EventKind, Owner, SocketId};
 use crate::net::output::Priority;
 use crate::net::server::{Clock, SocketServer as Engine};
@@ -15,10 +16,12 @@ use crate::sync::Mutex;
 use crate::sync::atomic::AtomicU64;
 use crate::sys::buffer::ObjectInterface;
 use crate::sys::socket::Descriptor;
+use libc::{size_t, uintptr_t};
 use std::ffi::{CString, c_char, c_int, c_void};
 use std::mem::offset_of;
 use std::ptr;
 
+/// What poll returns.
 pub const SOCKET_DATA: c_int = 0;
 pub const SOCKET_CLOSE: c_int = 1;
 pub const SOCKET_OPEN: c_int = 2;
@@ -32,7 +35,7 @@ pub const SOCKET_RST: c_int = 8;
 /// Never leaves the engine; ours does not use it.
 pub const SOCKET_MORE: c_int = 9;
 
-/// `struct socket_server`, opaque.
+/// An engine and what it lent.
 pub struct SocketServer {
     engine: Engine,
     /// The text of the last event.
@@ -45,11 +48,11 @@ pub struct SocketUdpAddress {
     _bytes: [u8; 0],
 }
 
-/// `struct socket_message`: one event.
+/// One event.
 #[repr(C)]
 pub struct SocketMessage {
     pub id: c_int,
-    pub opaque: usize,
+    pub opaque: uintptr_t,
     pub ud: c_int,
     pub data: *mut c_char,
 }
@@ -58,13 +61,13 @@ const _: () = assert!(size_of::<SocketMessage>() == 32);
 const _: () = assert!(offset_of!(SocketMessage, opaque) == 8);
 const _: () = assert!(offset_of!(SocketMessage, data) == 24);
 
-/// `struct socket_object_interface`: how user objects are read and freed.
+/// How the engine reads and frees buffers of type SOCKET_BUFFER_OBJECT.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct SocketObjectInterface {
-    pub buffer: Option<unsafe extern "C" fn(*const c_void) -> *const c_void>,
-    pub size: Option<unsafe extern "C" fn(*const c_void) -> usize>,
-    pub free: Option<unsafe extern "C" fn(*mut c_void)>,
+    pub buffer: Option<unsafe extern "C" fn(object: *const c_void) -> *const c_void>,
+    pub size: Option<unsafe extern "C" fn(object: *const c_void) -> size_t>,
+    pub free: Option<unsafe extern "C" fn(object: *mut c_void)>,
 }
 
 const _: () = assert!(size_of::<SocketObjectInterface>() == 24);
@@ -184,7 +187,7 @@ pub unsafe extern "C" fn socket_server_exit(ss: *mut SocketServer) {
 /// # Safety
 /// `ss` is NULL or live.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn socket_server_close(ss: *mut SocketServer, opaque: usize, id: c_int) {
+pub unsafe extern "C" fn socket_server_close(ss: *mut SocketServer, opaque: uintptr_t, id: c_int) {
     let _ = opaque;
     // SAFETY: passed on to the caller.
     if let Some(engine) = unsafe { engine(ss) } {
@@ -197,7 +200,11 @@ pub unsafe extern "C" fn socket_server_close(ss: *mut SocketServer, opaque: usiz
 /// # Safety
 /// `ss` is NULL or live.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn socket_server_shutdown(ss: *mut SocketServer, opaque: usize, id: c_int) {
+pub unsafe extern "C" fn socket_server_shutdown(
+    ss: *mut SocketServer,
+    opaque: uintptr_t,
+    id: c_int,
+) {
     let _ = opaque;
     // SAFETY: passed on to the caller.
     if let Some(engine) = unsafe { engine(ss) } {
@@ -210,7 +217,7 @@ pub unsafe extern "C" fn socket_server_shutdown(ss: *mut SocketServer, opaque: u
 /// # Safety
 /// `ss` is NULL or live.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn socket_server_start(ss: *mut SocketServer, opaque: usize, id: c_int) {
+pub unsafe extern "C" fn socket_server_start(ss: *mut SocketServer, opaque: uintptr_t, id: c_int) {
     // SAFETY: passed on to the caller.
     if let Some(engine) = unsafe { engine(ss) } {
         engine.start(opaque as Owner, SocketId(id));
@@ -222,7 +229,7 @@ pub unsafe extern "C" fn socket_server_start(ss: *mut SocketServer, opaque: usiz
 /// # Safety
 /// `ss` is NULL or live.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn socket_server_pause(ss: *mut SocketServer, opaque: usize, id: c_int) {
+pub unsafe extern "C" fn socket_server_pause(ss: *mut SocketServer, opaque: uintptr_t, id: c_int) {
     let _ = opaque;
     // SAFETY: passed on to the caller.
     if let Some(engine) = unsafe { engine(ss) } {
@@ -263,7 +270,7 @@ pub unsafe extern "C" fn socket_server_send_lowpriority(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn socket_server_listen(
     ss: *mut SocketServer,
-    opaque: usize,
+    opaque: uintptr_t,
     addr: *const c_char,
     port: c_int,
     backlog: c_int,
@@ -280,7 +287,7 @@ pub unsafe extern "C" fn socket_server_listen(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn socket_server_connect(
     ss: *mut SocketServer,
-    opaque: usize,
+    opaque: uintptr_t,
     addr: *const c_char,
     port: c_int,
 ) -> c_int {
@@ -300,7 +307,7 @@ pub unsafe extern "C" fn socket_server_connect(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn socket_server_bind(
     ss: *mut SocketServer,
-    opaque: usize,
+    opaque: uintptr_t,
     fd: c_int,
 ) -> c_int {
     // SAFETY: passed on to the caller.
@@ -327,7 +334,7 @@ pub unsafe extern "C" fn socket_server_nodelay(ss: *mut SocketServer, id: c_int)
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn socket_server_udp(
     ss: *mut SocketServer,
-    opaque: usize,
+    opaque: uintptr_t,
     addr: *const c_char,
     port: c_int,
 ) -> c_int {
@@ -343,7 +350,7 @@ pub unsafe extern "C" fn socket_server_udp(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn socket_server_udp_dial(
     ss: *mut SocketServer,
-    opaque: usize,
+    opaque: uintptr_t,
     addr: *const c_char,
     port: c_int,
 ) -> c_int {
@@ -363,7 +370,7 @@ pub unsafe extern "C" fn socket_server_udp_dial(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn socket_server_udp_listen(
     ss: *mut SocketServer,
-    opaque: usize,
+    opaque: uintptr_t,
     addr: *const c_char,
     port: c_int,
 ) -> c_int {
@@ -395,27 +402,27 @@ pub unsafe extern "C" fn socket_server_udp_connect(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn socket_server_udp_send(
     ss: *mut SocketServer,
-    address: *const SocketUdpAddress,
+    addr: *const SocketUdpAddress,
     buffer: *mut SocketSendbuffer,
 ) -> c_int {
     // SAFETY: passed on to the caller.
-    unsafe { engine(ss).map_or(-1, |engine| udp_send(engine, address.cast(), buffer)) }
+    unsafe { engine(ss).map_or(-1, |engine| udp_send(engine, addr.cast(), buffer)) }
 }
 
 /// The encoded sender of a UDP event and, in `addrsz`, its length; NULL for NULL and for an unknown
 /// tag. The message must be one that poll returned with SOCKET_UDP.
 ///
 /// # Safety
-/// `message` is NULL or a UDP event whose data is intact; `addrsz` is NULL or writable.
+/// `msg` is NULL or a UDP event whose data is intact; `addrsz` is NULL or writable.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn socket_server_udp_address(
     ss: *mut SocketServer,
-    message: *mut SocketMessage,
+    msg: *mut SocketMessage,
     addrsz: *mut c_int,
 ) -> *const SocketUdpAddress {
     let _ = ss;
     // SAFETY: NULL or an event by the caller's promise.
-    let event = unsafe { message.as_ref() }.filter(|event| !event.data.is_null() && event.ud >= 0);
+    let event = unsafe { msg.as_ref() }.filter(|event| !event.data.is_null() && event.ud >= 0);
     // SAFETY: the data of a UDP event is its payload and the address behind it.
     unsafe { address_behind(event.map(|event| (event.data, event.ud)), addrsz).cast() }
 }

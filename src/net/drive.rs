@@ -62,15 +62,14 @@ impl SocketServer {
                 self.ready(&mut turn, ready);
                 continue;
             }
-            // Commands that arrive meanwhile come after the next look at the descriptors.
+            // Look at the descriptors, then do what was asked meanwhile, then serve what was seen: so a command
+            // that was given before some input arrived is carried out before that input (core.md §8.3(1)).
+            self.wait(&mut turn);
             for _ in 0..self.poller.commands() {
                 match self.poller.next_command() {
                     Some(command) if !turn.exited => self.execute(&mut turn, command),
                     _ => break,
                 }
-            }
-            if turn.events.is_empty() && !turn.exited {
-                self.wait(&mut turn);
             }
         }
     }

@@ -2,21 +2,29 @@
 
 use std::ffi::{CStr, c_char, c_int, c_void};
 
+/// `struct skynet_context`: a service, known to C by address only.
+#[repr(C)]
+pub struct SkynetContext {
+    _opaque: [u8; 0],
+}
+
 /// The address under which C code knows a service context.
-pub type ContextPtr = *mut c_void;
+pub type ContextPtr = *mut SkynetContext;
 
 /// `skynet_cb`: returns 0 to let the core free the message, non-zero to keep it.
 pub type CallbackFn =
     unsafe extern "C" fn(ContextPtr, *mut c_void, c_int, c_int, u32, *const c_void, usize) -> c_int;
 
-/// `skynet_dl_create`
-pub type CreateFn = unsafe extern "C" fn() -> *mut c_void;
-/// `skynet_dl_init`
-pub type InitFn = unsafe extern "C" fn(*mut c_void, ContextPtr, *const c_char) -> c_int;
-/// `skynet_dl_release`
-pub type ReleaseFn = unsafe extern "C" fn(*mut c_void);
-/// `skynet_dl_signal`
-pub type SignalFn = unsafe extern "C" fn(*mut c_void, c_int);
+/// `NAME_create`: a new instance, NULL when there can be none.
+pub type CreateFn = Option<unsafe extern "C" fn() -> *mut c_void>;
+/// `NAME_init`: 0 when the service is ready. Without it a module is none.
+pub type InitFn = Option<
+    unsafe extern "C" fn(inst: *mut c_void, ctx: *mut SkynetContext, parm: *const c_char) -> c_int,
+>;
+/// `NAME_release`: the end of an instance.
+pub type ReleaseFn = Option<unsafe extern "C" fn(inst: *mut c_void)>;
+/// `NAME_signal`: the command `SIGNAL`, on whatever thread sends it.
+pub type SignalFn = Option<unsafe extern "C" fn(inst: *mut c_void, signal: c_int)>;
 
 /// A service's callback and its user data.
 #[derive(Clone, Copy)]
@@ -46,16 +54,16 @@ impl Callback {
     }
 }
 
-/// `struct skynet_module`: a loaded module and its entry points (core.md §3.2).
+/// A loaded module and its entry points (core.md §3.2).
 #[repr(C)]
 pub struct Module {
     name: *const c_char,
-    /// The dynamic linker's handle; null for modules that are part of the program.
-    library: *mut c_void,
-    create: Option<CreateFn>,
-    init: Option<InitFn>,
-    release: Option<ReleaseFn>,
-    signal: Option<SignalFn>,
+    /// From `dlopen`; NULL for modules that are part of the program.
+    module: *mut c_void,
+    create: CreateFn,
+    init: InitFn,
+    release: ReleaseFn,
+    signal: SignalFn,
 }
 
 const _: () = assert!(size_of::<Module>() == 48);
@@ -68,10 +76,10 @@ unsafe impl Sync for Module {}
 /// The four entry points; only `init` is mandatory.
 #[derive(Clone, Copy, Default)]
 pub struct EntryPoints {
-    pub create: Option<CreateFn>,
-    pub init: Option<InitFn>,
-    pub release: Option<ReleaseFn>,
-    pub signal: Option<SignalFn>,
+    pub create: CreateFn,
+    pub init: InitFn,
+    pub release: ReleaseFn,
+    pub signal: SignalFn,
 }
 
 impl Module {
@@ -79,7 +87,7 @@ impl Module {
     pub fn new(name: &CStr, library: *mut c_void, entries: EntryPoints) -> &'static Module {
         Box::leak(Box::new(Module {
             name: Box::leak(name.to_owned().into_boxed_c_str()).as_ptr(),
-            library,
+            module: library,
             create: entries.create,
             init: entries.init,
             release: entries.release,

@@ -15,6 +15,7 @@
 pub mod log;
 pub mod port;
 pub mod process;
+pub mod rebuild;
 pub mod stage;
 pub mod tree;
 

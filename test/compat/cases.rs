@@ -354,7 +354,11 @@ end)
         Case {
             name: "testselect",
             until: &[(r"0000000[89]\] KILL self", 2)],
-            masks: &[PASSED_ON],
+            masks: &[
+                PASSED_ON,
+                // Waiting for the fifth token costs a session.
+                (r"(lua call \[8 to :9 : )\d+ ", "${1}N "),
+            ],
             tidy: |seen| {
                 // A fifth token is possible; sleeps that end a moment apart may change places.
                 seen.log.retain(|(_, text)| text != "RESP SLEEP 5 token<5>");
@@ -591,6 +595,11 @@ fn examples() -> Vec<Case> {
             config: drive::main_config,
             drive: drive::harbor_peer,
             needs: &["skynet.so:multicast_core"],
+            // The peer is killed; whether it had everything read that it was sent is chance.
+            tidy: |seen| {
+                seen.log
+                    .retain(|(_, text)| !text.contains("Connection reset by peer"))
+            },
             ..DEFAULT
         },
         Case {
@@ -600,7 +609,12 @@ fn examples() -> Vec<Case> {
             drive: drive::multicast_peer,
             out: Order::Any,
             // On their way to the first node the messages race with the end of the channel.
-            tidy: |seen| seen.out.retain(|line| !line.contains("Remote message")),
+            tidy: |seen| {
+                seen.out.retain(|line| !line.contains("Remote message"));
+                // The peer is killed.
+                seen.log
+                    .retain(|(_, text)| !text.contains("Connection reset by peer"));
+            },
             needs: &["skynet.so:multicast_core"],
             ..DEFAULT
         },

@@ -101,20 +101,23 @@ local function commands(peer, plain)
 	end)
 	case("TERM", function()
 		local blocked
+		skynet.dispatch("lua", function() blocked = skynet.response() end)
+		skynet.register ".lib_debug_mute"
 		skynet.send(peer, "debug", "RUN", [[
 			local skynet = require "skynet"
-			term_thread = skynet.fork(function()
-				term_result = table.pack(pcall(skynet.call, ".lib_debug_nobody_answers", "lua"))
+			skynet.fork(function()
+				_G.lib_debug_result = table.pack(pcall(skynet.call, ".lib_debug_mute", "lua"))
 			end)
 		]])
-		skynet.dispatch("lua", function() blocked = skynet.response() end)
-		skynet.register ".lib_debug_nobody_answers"
-		eq(skynet.call(peer, "lua", "echo", 1), 1)
-		skynet.send(peer, "debug", "TERM", ".lib_debug_nobody_answers")
-		local ok, output = ask("RUN", "print(tostring(term_result and term_result[1]))")
-		eq(ok, true)
-		assert(output == "false" or output == "nil", output)
-		blocked = blocked and blocked(false)
+		check.wait(function() return blocked end)
+		local function outcome()
+			local _, output = ask("RUN", "print(tostring(lib_debug_result and lib_debug_result[1]))")
+			return output
+		end
+		eq(outcome(), "nil")
+		skynet.send(peer, "debug", "TERM", ".lib_debug_mute")
+		check.wait(function() return outcome() == "false" end)
+		blocked(false)
 	end)
 end
 

@@ -5,8 +5,9 @@ local skynet = require "skynet"
 local mode = ...
 local SELF <const> = "lib_unique"
 
--- A unique service is known by its name alone, so the roles are told apart by links made below.
-local role = SERVICE_NAME:match "^lib_unique/(%w+)"
+-- A unique service is known by its name alone; "./" in front makes more names for this one script.
+local SLOW <const>, RAISE <const>, LATE <const> = "./lib_unique", "././lib_unique", "./././lib_unique"
+
 if mode == "slow" then
 	skynet.start(function() skynet.sleep(20) end)
 	return
@@ -25,7 +26,6 @@ end
 check.run(function()
 	local unique
 	case("launched once", function()
-		eq(role, nil)
 		local seen = {}
 		for i = 1, 5 do
 			skynet.fork(function() seen[i] = skynet.uniqueservice(SELF, "slow") end)
@@ -51,14 +51,27 @@ check.run(function()
 	end)
 	case("query waits", function()
 		local found = {}
-		skynet.fork(function() found[1] = skynet.queryservice "core" end)
-		skynet.fork(function() found[2] = skynet.queryservice "core" end)
+		for i = 1, 2 do
+			skynet.fork(function() found[i] = skynet.queryservice(LATE) end)
+		end
 		skynet.sleep(2)
 		eq(#found, 0)
-		local list = manager "LIST"
-		assert(list.core:find "^Querying:\n:00000008 stack traceback:", list.core)
-		-- whatever becomes of it, the waiters are told
-		pcall(skynet.uniqueservice, "lib_unique", "raise")
+		local text = manager "LIST"[LATE]
+		assert(text:find "^Querying:\n:00000008 stack traceback:\n.*\n:00000008 stack traceback:\n", text)
+		local handle = skynet.uniqueservice(LATE, "slow")
+		check.wait(function() return #found == 2 end)
+		eq(found, { handle, handle })
+	end)
+	case("a failure reaches those who wait", function()
+		local outcome = {}
+		for i, f in ipairs { skynet.queryservice, skynet.uniqueservice, skynet.queryservice } do
+			skynet.fork(function() outcome[i] = table.pack(pcall(f, RAISE, "raise")) end)
+		end
+		check.wait(function() return #outcome == 3 end)
+		for i = 1, 3 do
+			eq(outcome[i][1], false)
+			assert(outcome[i][2]:find "call failed$", outcome[i][2])
+		end
 	end)
 	case("LIST", function()
 		local list = manager "LIST"
@@ -67,11 +80,15 @@ check.run(function()
 		assert(list.lib_unique_no_such_service:find "^Error: .*call failed$")
 	end)
 	case("LIST while launching", function()
-		skynet.fork(pcall, skynet.uniqueservice, "lib_unique_stuck")
-		skynet.fork(pcall, skynet.queryservice, "lib_unique_waiting")
+		skynet.fork(skynet.uniqueservice, SLOW, "slow")
 		skynet.sleep(2)
-		local list = manager "LIST"
-		assert(list.lib_unique_waiting:find "^Querying:\n:00000008 stack traceback:")
+		skynet.fork(skynet.queryservice, SLOW)
+		skynet.sleep(2)
+		local text = manager "LIST"[SLOW]
+		assert(text:find("^Init as :%x+\nstack traceback:\n.*\nLaunching from :00000008\nstack traceback:\n.*"
+			.. "\nQuerying:\n:00000008 stack traceback:\n"), text)
+		local handle = skynet.uniqueservice(SLOW)
+		eq(manager "LIST"[SLOW], skynet.address(handle))
 	end)
 	case("unknown command", function()
 		local handle, reason = manager "NOSUCH"

@@ -1,455 +1,54 @@
-//! Compares the headers in `include/` with what they describe: the functions of `src/capi`, and the
-//! declarations that our own modules use, `luaclib/skynet-sys`.
+//! The headers in `include/`: writes those that are made from `src/capi` and its templates
+//! (`generate.rs`), and compares all of them with the Rust view that our modules use (`compare.rs`).
 //!
-//! cbindgen writes down in C what the Rust sources say. That text and the headers go into one
-//! translation unit, once for each API level: two declarations of a function that differ are an error
-//! of the C compiler, and so are, by assertions that we add, constants and layouts that differ.
-//! Names must be on both sides, save for the exceptions listed here, each with its reason.
-//!
-//! `make headers` runs it; its one test runs with the others.
+//! `make headers` runs it. With `--verify`, as `make check` runs it, it writes nothing and fails when a
+//! header is not what it would write.
 
-use std::collections::BTreeSet;
-use std::fmt::Write;
+mod compare;
+mod generate;
+mod names;
+
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
-
-/// What a type is called in Rust and in the headers. The longest names first.
-const TYPES: &[(&str, &str)] = &[
-    // C may write to a module, Rust does not.
-    ("const struct Module", "struct skynet_module"),
-    ("struct Option_CallbackFn", "skynet_cb"),
-    ("struct Option_MessageDrop", "message_drop"),
-    ("SkynetCb", "skynet_cb"),
-    (
-        "struct SocketObjectInterface",
-        "struct socket_object_interface",
-    ),
-    ("struct SkynetSocketMessage", "struct skynet_socket_message"),
-    ("struct SocketUdpAddress", "struct socket_udp_address"),
-    ("struct SocketSendbuffer", "struct socket_sendbuffer"),
-    ("struct SkynetContext", "struct skynet_context"),
-    ("struct SkynetMessage", "struct skynet_message"),
-    ("struct SocketMessage", "struct socket_message"),
-    ("struct RemoteMessage", "struct remote_message"),
-    ("struct AtomicMemInfo", "AtomicMemInfo"),
-    ("struct MessageQueue", "struct message_queue"),
-    ("struct SkynetConfig", "struct skynet_config"),
-    ("struct SocketServer", "struct socket_server"),
-    ("struct SocketInfo", "struct socket_info"),
-    ("struct RemoteName", "struct remote_name"),
-    ("struct MemInfo", "MemInfo"),
-    ("WorkerMonitor", "struct skynet_monitor"),
-];
-
-/// Opaque in C, or not describable by cbindgen (alignment): no layout to compare.
-const NO_LAYOUT: &[&str] = &[
-    "SkynetContext",
-    "MessageQueue",
-    "Module",
-    "SocketUdpAddress",
-    "AtomicMemInfo",
-];
-
-/// Functions that no header declares: a helper of `error.c`, and an accident of upstream's that
-/// somebody may have built upon.
-const NOT_DECLARED: &[&str] = &["skynetx_error_bytes", "sigign"];
-
-/// Functions that `src/capi` does not define: written in C, or the malloc family.
-const NOT_IN_CAPI: &[&str] = &[
-    "skynet_error",
-    "malloc",
-    "calloc",
-    "realloc",
-    "free",
-    "memalign",
-    "aligned_alloc",
-    "posix_memalign",
-];
-
-/// One definition serves both levels, where the prototype at this one says less than it does.
-fn says_less(level: Level, function: &str) -> bool {
-    match level {
-        // The second argument is not used.
-        Level::V18 => function == "skynet_handle_init",
-        // The result is not declared.
-        Level::Head => function == "skynet_context_release",
-    }
-}
-
-/// Declared at one level only, or as an inline function instead; defined at both.
-fn not_at(level: Level, function: &str) -> bool {
-    match level {
-        Level::V18 => function == "skynet_handle_register_thread",
-        Level::Head => function == "skynet_strdup",
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Level {
-    V18,
-    Head,
-}
+use std::path::Path;
+use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    match run() {
+    let verify = match std::env::args().nth(1).as_deref() {
+        None => false,
+        Some("--verify") => true,
+        Some(other) => {
+            eprintln!("headers: unknown argument {other}; there is --verify");
+            return ExitCode::FAILURE;
+        }
+    };
+    match run(verify) {
         Ok(report) => {
             print!("{report}");
             ExitCode::SUCCESS
         }
         Err(problems) => {
-            eprint!("{problems}");
+            eprintln!("{}", problems.trim_end());
             ExitCode::FAILURE
         }
     }
 }
 
-/// Everything at both levels: a line for each comparison, or what is wrong.
-fn run() -> Result<String, String> {
+fn run(verify: bool) -> Result<String, String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let scratch = std::env::temp_dir().join(format!("skynet-headers-{}", std::process::id()));
-    fs::create_dir_all(&scratch).map_err(|e| e.to_string())?;
-    let result = compare(&root, &scratch);
-    let _ = fs::remove_dir_all(&scratch);
-    result
-}
-
-fn compare(root: &Path, scratch: &Path) -> Result<String, String> {
-    let capi = [root.join("src/capi/mod.rs"), root.join("src/sys/cabi.rs")];
-    let sys = [root.join("luaclib/skynet-sys/src/lib.rs")];
-    let mut report = String::new();
-    for (name, sources, all) in [("src/capi", &capi[..], true), ("skynet-sys", &sys, false)] {
-        let rust = Declarations::of(sources)?;
-        for level in [Level::V18, Level::Head] {
-            let fail = |text: String| format!("headers, {name} at {level:?}:\n{text}");
-            let compared = compile(root, scratch, &rust, level).map_err(fail)?;
-            if all {
-                names(root, &rust, level).map_err(fail)?;
-            }
-            writeln!(report, "headers: {name} at {level:?}: {compared} agree").unwrap();
-        }
-    }
-    Ok(report)
-}
-
-/// What Rust sources declare, as C.
-#[derive(Default)]
-struct Declarations {
-    /// Prototypes with the `#if` lines around them, in our headers' words.
-    functions: Vec<Function>,
-    /// Name and value.
-    constants: Vec<(String, String)>,
-    structs: Vec<Struct>,
-}
-
-struct Function {
-    name: String,
-    text: String,
-}
-
-/// A struct in Rust's names and order.
-struct Struct {
-    name: String,
-    text: String,
-    fields: Vec<String>,
-}
-
-impl Declarations {
-    fn of(sources: &[PathBuf]) -> Result<Declarations, String> {
-        let mut config = cbindgen::Config {
-            language: cbindgen::Language::C,
-            style: cbindgen::Style::Tag,
-            usize_is_size_t: true,
-            no_includes: true,
-            documentation: false,
-            ..cbindgen::Config::default()
-        };
-        for feature in ["lua54", "lua55", "api18", "apihead", "jemalloc"] {
-            config
-                .defines
-                .insert(format!("feature = {feature}"), format!("WITH_{feature}"));
-        }
-        let mut builder = cbindgen::Builder::new().with_config(config);
-        for source in sources {
-            builder = builder.with_src(source);
-        }
-        let mut text = Vec::new();
-        builder
-            .generate()
-            .map_err(|e| e.to_string())?
-            .write(&mut text);
-        let text = String::from_utf8(text).map_err(|e| e.to_string())?;
-
-        // One item after the other, with empty lines between them.
-        let mut all = Declarations::default();
-        for item in text.split("\n\n").map(str::trim).filter(|i| !i.is_empty()) {
-            if let Some(constant) = item.strip_prefix("#define ") {
-                if let Some((name, value)) = constant.split_once(' ') {
-                    all.constants.push((name.into(), value.into()));
-                }
-            } else if item.starts_with("struct ") && item.contains('{') {
-                all.structs.push(Struct::parse(item));
-            } else if item.contains('(') && !item.starts_with("typedef ") {
-                all.functions.push(Function::parse(item));
-            }
-        }
-        if all.functions.len() < 30 {
-            return Err(format!("only {} functions found", all.functions.len()));
-        }
-        Ok(all)
-    }
-}
-
-impl Function {
-    fn parse(item: &str) -> Function {
-        let line = item.lines().find(|line| !line.starts_with('#'));
-        let before = line.unwrap_or("").split('(').next().unwrap_or("");
-        let name = before.rsplit([' ', '*']).next().unwrap_or("").to_owned();
-        Function {
-            name,
-            text: in_c(item),
-        }
-    }
-}
-
-impl Struct {
-    fn parse(item: &str) -> Struct {
-        let word = |line: &str| line.split(' ').nth(1).unwrap_or("").to_owned();
-        let name = word(item);
-        let fields = item
-            .lines()
-            .skip(1)
-            .filter_map(|line| line.trim().strip_suffix(';'))
-            .map(|field| match field.split_once("(*") {
-                // A pointer to a function: the name is in the middle.
-                Some((_, rest)) => rest.split(')').next().unwrap_or("").to_owned(),
-                None => {
-                    let field = field.split('[').next().unwrap_or("");
-                    field.rsplit([' ', '*']).next().unwrap_or("").to_owned()
-                }
-            })
-            .filter(|field| !field.is_empty() && field != "}")
-            .collect();
-        Struct {
-            name,
-            text: item.to_owned(),
-            fields,
-        }
-    }
-}
-
-/// The headers' names instead of Rust's.
-fn in_c(text: &str) -> String {
-    TYPES
-        .iter()
-        .fold(text.to_owned(), |text, (rust, c)| text.replace(rust, c))
-}
-
-/// All headers, in a stable order.
-fn headers(root: &Path) -> Result<Vec<PathBuf>, String> {
-    let include = root.join("include");
-    let entries = fs::read_dir(&include).map_err(|e| format!("{}: {e}", include.display()))?;
-    let mut list: Vec<_> = entries
-        .filter_map(|entry| Some(entry.ok()?.path()))
-        .collect();
-    list.retain(|path| path.extension().is_some_and(|end| end == "h"));
-    list.sort();
-    Ok(list)
-}
-
-/// Compiles headers and declarations together. What was compared, or what the compiler says.
-fn compile(
-    root: &Path,
-    scratch: &Path,
-    rust: &Declarations,
-    level: Level,
-) -> Result<String, String> {
-    // All that malloc_hook.h and the lines below need of Lua.
-    fs::write(
-        scratch.join("lua.h"),
-        "typedef struct lua_State lua_State;\n",
-    )
-    .map_err(|e| e.to_string())?;
-    let mut unit = String::from("#include <stddef.h>\n#include <stdio.h>\n");
-    for header in headers(root)? {
-        let name = header.file_name().unwrap_or_default().to_string_lossy();
-        writeln!(unit, "#include \"{name}\"").unwrap();
-    }
-
-    let mut functions = 0;
-    for function in &rust.functions {
-        let name = function.name.as_str();
-        let own = name.starts_with("lua");
-        if own || says_less(level, name) || not_at(level, name) {
+    let root = fs::canonicalize(&root).map_err(|e| format!("{}: {e}", root.display()))?;
+    let headers = generate::headers(&root)?;
+    for (path, text) in &headers {
+        if fs::read_to_string(path).is_ok_and(|old| old == *text) {
             continue;
         }
-        functions += 1;
-        writeln!(unit, "{}", function.text).unwrap();
-    }
-    let mut constants = 0;
-    for (name, value) in &rust.constants {
-        // A value that names another constant of Rust's says nothing to C.
-        if value.parse::<i64>().is_ok() {
-            constants += 1;
-            writeln!(
-                unit,
-                "_Static_assert(({name}) == {value}, \"{name} is {value} in Rust\");"
-            )
-            .unwrap();
+        if verify {
+            return Err(format!(
+                "{} is not what src/capi says; run make headers",
+                path.display()
+            ));
         }
+        fs::write(path, text).map_err(|e| format!("{}: {e}", path.display()))?;
     }
-    let mut structs = 0;
-    for item in &rust.structs {
-        let name = &item.name;
-        let c = in_c(&format!("struct {name}"));
-        if NO_LAYOUT.contains(&name.as_str()) || c == format!("struct {name}") {
-            continue;
-        }
-        structs += 1;
-        writeln!(unit, "{}", item.text).unwrap();
-        writeln!(
-            unit,
-            "_Static_assert(sizeof(struct {name}) == sizeof({c}), \"size of {name}\");"
-        )
-        .unwrap();
-        for field in &item.fields {
-            // `type` is a word of Rust's.
-            let c_field = if field == "kind" { "type" } else { field };
-            writeln!(
-                unit,
-                "_Static_assert(offsetof(struct {name}, {field}) == offsetof({c}, {c_field}), \
-                 \"{field} of {name}\");"
-            )
-            .unwrap();
-        }
-    }
-
-    let file = scratch.join("unit.c");
-    fs::write(&file, unit).map_err(|e| e.to_string())?;
-    let mut cc = Command::new(std::env::var("CC").unwrap_or_else(|_| "cc".into()));
-    cc.args(["-std=c11", "-Wall", "-Wextra", "-Werror", "-fsyntax-only"])
-        .args(match level {
-            Level::V18 => ["-DSKYNET_API_HEAD=0", "-DWITH_lua54"],
-            Level::Head => ["-DSKYNET_API_HEAD=1", "-DWITH_lua55"],
-        })
-        .args(["-DWITH_jemalloc", "-I"])
-        .arg(root.join("include"))
-        .arg("-I")
-        .arg(scratch)
-        .arg(&file);
-    let done = cc.output().map_err(|e| format!("{cc:?}: {e}"))?;
-    if !done.status.success() {
-        return Err(String::from_utf8_lossy(&done.stderr).into_owned());
-    }
-    Ok(format!(
-        "{functions} functions, {constants} constants, {structs} structs"
-    ))
-}
-
-/// Compares the sets of names: what the core defines is declared, and the reverse.
-fn names(root: &Path, rust: &Declarations, level: Level) -> Result<(), String> {
-    let mut declared = BTreeSet::new();
-    for header in headers(root)? {
-        let text = fs::read_to_string(&header).map_err(|e| e.to_string())?;
-        declared.extend(prototypes(&text));
-    }
-    let defined: BTreeSet<&str> = rust
-        .functions
-        .iter()
-        .map(|function| function.name.as_str())
-        .filter(|name| !name.starts_with("lua"))
-        .collect();
-    let mut problems = String::new();
-    for name in &defined {
-        if !declared.contains(*name) && !NOT_DECLARED.contains(name) && !not_at(level, name) {
-            writeln!(problems, "{name} is in src/capi and in no header").unwrap();
-        }
-    }
-    for name in &declared {
-        let elsewhere = NOT_IN_CAPI.contains(&name.strip_prefix("skynet_").unwrap_or(name))
-            || NOT_IN_CAPI.contains(&name.as_str());
-        if !defined.contains(name.as_str()) && !elsewhere {
-            writeln!(problems, "{name} is in a header and not in src/capi").unwrap();
-        }
-    }
-    if problems.is_empty() {
-        Ok(())
-    } else {
-        Err(problems)
-    }
-}
-
-/// The names of the functions that a header declares and does not define, at any level.
-fn prototypes(header: &str) -> Vec<String> {
-    let mut text = String::new();
-    // Comments and lines of the preprocessor say nothing.
-    let mut rest = header;
-    while let Some((before, comment)) = rest.split_once("/*") {
-        text += before;
-        rest = comment.split_once("*/").map_or("", |(_, after)| after);
-    }
-    text += rest;
-    let mut code = String::new();
-    let mut continued = false;
-    for line in text.lines() {
-        if !continued && !line.starts_with('#') {
-            code += line;
-            code.push(' ');
-        }
-        continued = (continued || line.starts_with('#')) && line.ends_with('\\');
-    }
-    // What `extern "C" {` opens is as good as the outermost level.
-    let code = code
-        .replace("extern \"C\" {", " ")
-        .replace("extern \"C++\" {", " ");
-
-    let mut names = Vec::new();
-    let mut depth = 0usize;
-    let mut item = String::new();
-    for c in code.chars() {
-        match c {
-            '{' => depth += 1,
-            '}' => {
-                depth = depth.saturating_sub(1);
-                if depth == 0 && item.contains("static inline") {
-                    item.clear();
-                }
-            }
-            ';' if depth == 0 => {
-                let plain = !item.contains("typedef") && !item.contains("static inline");
-                if let Some((before, _)) = item.split_once('(')
-                    && plain
-                    && let Some(name) = before.rsplit([' ', '*', '\t']).next()
-                    && !name.is_empty()
-                {
-                    names.push(name.to_owned());
-                }
-                item.clear();
-            }
-            c if depth == 0 => item.push(c),
-            _ => {}
-        }
-    }
-    names
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn headers_and_core_agree() {
-        if let Err(problems) = run() {
-            panic!("{problems}");
-        }
-    }
-
-    #[test]
-    fn prototypes_are_found() {
-        let header = "/* a(b); */\n#define X(y) z(y);\n#ifdef __cplusplus\nextern \"C\" {\n#endif\n\
-                      struct s {\n\tint (*f)(int);\n};\nint one(int a,\n\tint b);\n\
-                      char *two(void);\ntypedef int (*t)(void);\n\
-                      static inline int\nthree(void)\n{\n\tfour();\n\treturn 0;\n}\nvoid five(t);\n";
-        assert_eq!(prototypes(header), ["one", "two", "five"]);
-    }
+    let compared = compare::run(&root)?;
+    Ok(format!("headers: {} generated\n{compared}", headers.len()))
 }

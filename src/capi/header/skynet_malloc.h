@@ -1,0 +1,52 @@
+/*
+ * Memory that crosses the border between modules and the core: the malloc family of the process,
+ * under names that say so. What one side allocates the other may free.
+ */
+#ifndef skynet_malloc_h
+#define skynet_malloc_h
+
+#include <stddef.h>
+
+#include "skynet_api.h"
+
+#define skynet_malloc malloc
+#define skynet_calloc calloc
+#define skynet_realloc realloc
+#define skynet_free free
+#define skynet_memalign memalign
+#define skynet_aligned_alloc aligned_alloc
+#define skynet_posix_memalign posix_memalign
+
+#ifdef __cplusplus
+/* C++ libraries declare the family with exception specifications, which a repetition must match. */
+extern "C++" {
+#include <stdlib.h>
+#ifdef __linux__
+#include <malloc.h>
+#endif
+}
+extern "C" {
+#else
+void *skynet_malloc(size_t size);
+void *skynet_calloc(size_t count, size_t size);
+void *skynet_realloc(void *ptr, size_t size);
+void skynet_free(void *ptr);
+void *skynet_aligned_alloc(size_t alignment, size_t size);
+int skynet_posix_memalign(void **memptr, size_t alignment, size_t size);
+#endif
+
+#if !defined(__cplusplus) || !defined(__linux__)
+void *skynet_memalign(size_t alignment, size_t size);
+#endif
+
+#if !SKYNET_API_HEAD
+@items skynet_malloc.rs only skynet_strdup
+#endif
+
+@items skynet_malloc.rs without skynet_strdup
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
