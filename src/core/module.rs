@@ -209,7 +209,7 @@ mod tests {
         }
         let modules = Modules::new();
         let entries = EntryPoints {
-            init: Some(init as crate::sys::cabi::InitFn),
+            init: Some(init),
             ..EntryPoints::default()
         };
         assert_eq!(modules.register(c"m", entries), Ok(()));
