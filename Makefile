@@ -4,6 +4,7 @@
 #
 #   make [linux] [LUA=5.4|5.5] [API=1.8|head]
 #   make test | check | demo | headers | clean | cleanall
+#   make install | uninstall [PREFIX=/usr/local] [DESTDIR=]
 #
 # Each Lua version has its own folder, target/lua54 or target/lua55, with cargo's files and a
 # complete node in node/; the files at the top are copies of the last make.
@@ -78,6 +79,14 @@ endif
 put := put() { cmp -s "$$1" "$$2" || \
 	{ mkdir -p "$$(dirname "$$2")" && cp "$$1" "$$2.new" && mv -f "$$2.new" "$$2"; }; }; put
 
+# What programs remember that are linked with libskynet.so: one name for each set of interfaces, which
+# the Lua version and the API level make. The number grows when something in a set goes or changes.
+SO_NUMBER := 0
+API_NAME := $(if $(filter 1,$(API_HEAD)),head,1.8)
+SONAME := libskynet-lua$(LUA)$(if $(filter $(LUA)-$(API_NAME),5.4-1.8 5.5-head),,-$(API_NAME)).so.$(SO_NUMBER)
+
+VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
+
 # The API level, as the headers spell it.
 HEAD := $(if $(API),$(if $(filter head,$(API)),1,0),$(if $(filter 5.5,$(LUA)),1,0))
 HEADERS := $(filter-out include/skynet_level.h,$(wildcard include/*.h))
@@ -85,9 +94,10 @@ HEADERS := $(filter-out include/skynet_level.h,$(wildcard include/*.h))
 # ---- all ----
 
 PROGRAMS := skynet libskynet.so
+STATIC := libskynet.a
 MODULES := $(CSERVICE:%=cservice/%.so) $(LUA_CLIB:%=luaclib/%.so)
 LUA_TREE := $(NODE)/3rd/lua
-STAGED := $(addprefix $(NODE)/,$(PROGRAMS) $(MODULES)) $(addprefix $(LUA_TREE)/,liblua.a lua luac)
+STAGED := $(addprefix $(NODE)/,$(PROGRAMS) $(STATIC) $(MODULES)) $(addprefix $(LUA_TREE)/,liblua.a lua luac)
 
 COPIES := $(PROGRAMS:%=$(SKYNET_BUILD_PATH)/%) \
 	$(CSERVICE:%=$(CSERVICE_PATH)/%.so) $(LUA_CLIB:%=$(LUA_CLIB_PATH)/%.so)
@@ -103,12 +113,13 @@ cargo:
 	@mkdir -p $(TARGET_DIR)
 	$(RUN_CARGO) build --release --workspace --exclude headers $(FEATURES) \
 		--message-format=json-render-diagnostics > $(TARGET_DIR)/build.json
-	$(RUN_CARGO) rustc --release --lib --crate-type cdylib $(FEATURES) -- \
-		-C link-arg=-Wl,-soname,libskynet.so
+	$(RUN_CARGO) rustc --release --lib --crate-type cdylib,staticlib $(FEATURES) -- \
+		-C link-arg=-Wl,-soname,$(SONAME)
 
 # The node of this version: also what the tests run. The folders of Lua code are links, and so are
 # the headers, beside the one file that says which API level they are for.
 stage: $(STAGED)
+	@ln -sfn libskynet.so $(NODE)/$(SONAME)
 	@for name in lualib service examples test; do \
 		if [ -d $$name ]; then ln -sfn $(CURDIR)/$$name $(NODE)/$$name; fi; \
 	done
@@ -118,7 +129,7 @@ stage: $(STAGED)
 	@printf '#ifndef SKYNET_API_HEAD\n#define SKYNET_API_HEAD %s\n#endif\n' $(API_HEAD) > $(TARGET_DIR)/skynet_level.h
 	@$(put) $(TARGET_DIR)/skynet_level.h $(NODE)/skynet-src/skynet_level.h
 
-$(PROGRAMS:%=$(NODE)/%): $(NODE)/%: cargo
+$(addprefix $(NODE)/,$(PROGRAMS) $(STATIC)): $(NODE)/%: cargo
 	@$(put) "$(RELEASE)/$*" "$@"
 
 $(CSERVICE:%=$(NODE)/cservice/%.so): $(NODE)/cservice/%.so: cargo
@@ -147,6 +158,7 @@ copies: $(COPIES) stage
 	done
 	@$(put) $(NODE)/skynet-src/skynet_level.h include/skynet_level.h
 	@[ -e skynet-src ] || ln -s include skynet-src
+	@ln -sfn libskynet.so $(SKYNET_BUILD_PATH)/$(SONAME)
 
 # The other version may have been here since, so dates say nothing: always compare.
 $(PROGRAMS:%=$(SKYNET_BUILD_PATH)/%): stage
@@ -180,8 +192,26 @@ demo: all
 headers:
 	$(HEADERS_CMD)
 
+# ---- installing ----
+
+.PHONY: install install-staged uninstall
+
+PREFIX ?= /usr/local
+DESTDIR ?=
+
+install: stage
+	@$(MAKE) --no-print-directory install-staged
+
+# Builds nothing, so that what one user built another may install.
+install-staged:
+	@NODE='$(NODE)' PREFIX='$(PREFIX)' DESTDIR='$(DESTDIR)' VERSION='$(VERSION)' SONAME='$(SONAME)' \
+		LUA='$(LUA)' API='$(API_NAME)' tools/install.sh install
+
+uninstall:
+	@PREFIX='$(PREFIX)' DESTDIR='$(DESTDIR)' tools/install.sh uninstall
+
 clean:
-	rm -f $(COPIES)
+	rm -f $(COPIES) $(SKYNET_BUILD_PATH)/libskynet-lua*.so.*
 
 cleanall: clean
 	rm -rf target 3rd/lua skynet-src include/skynet_level.h

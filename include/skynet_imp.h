@@ -30,7 +30,8 @@ struct skynet_config {
 };
 
 /* Runs a node until its last service is gone. When it cannot start, says why on stderr and ends the
-   process with code 1, as upstream does. */
+   process with code 1, as upstream does. Only when the process has, or had, its node does it return
+   after the line on stderr. skynetx_start returns in every case. */
 void skynet_start(struct skynet_config *config);
 
 #if SKYNET_API_HEAD

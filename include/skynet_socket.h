@@ -40,8 +40,8 @@ int skynet_socket_sendbuffer(struct skynet_context *ctx, struct socket_sendbuffe
 int skynet_socket_sendbuffer_lowpriority(struct skynet_context *ctx,
 	struct socket_sendbuffer *buffer);
 
-/* Listens on the first address of host (NULL or "": 0.0.0.0): the id, or -1. ctx NULL counts as
-   handle 0. */
+/* Listens on the first address of host (NULL or "": 0.0.0.0): the id, or -1 and a log line that
+   says why. ctx NULL counts as handle 0. */
 int skynet_socket_listen(struct skynet_context *ctx, const char *host, int port, int backlog);
 
 /* Connects to host: the id at once and the result as an event, or -1 for NULL, a name of more than

@@ -1,7 +1,48 @@
-/* What this core offers beside upstream's interface. There is nothing of it yet. */
+/* What this core offers beside upstream's interface. */
 #ifndef SKYNETX_H
 #define SKYNETX_H
 
 #include "skynet_api.h"
+#include "skynet_imp.h"
+#include "skynet_module.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* An argument or a setting that cannot be. */
+#define SKYNETX_ERR_ARGUMENT (-1)
+/* There is a module of this name. */
+#define SKYNETX_ERR_EXISTS (-2)
+/* The process has, or had, its node. */
+#define SKYNETX_ERR_STARTED (-3)
+/* The system refuses something, or the pid file says that the node runs already. */
+#define SKYNETX_ERR_SYSTEM (-4)
+/* The log service cannot be launched. */
+#define SKYNETX_ERR_LOGSERVICE (-5)
+/* The first service cannot be launched. */
+#define SKYNETX_ERR_BOOTSTRAP (-6)
+
+/* Why the last of these functions that failed on the calling thread did so; empty before the first.
+   Good until the next failure on this thread. */
+const char *skynetx_last_error(void);
+
+/* Makes functions of the program a service module, which comes before files of its name. All but
+   init may be NULL, with the same meaning as a file without them. 0; SKYNETX_ERR_ARGUMENT for a
+   name that is NULL, empty or has blanks in it, and without init; SKYNETX_ERR_EXISTS when the name
+   is taken. Any thread may call it, at any time, also the constructor of a library that is being
+   loaded. */
+int skynetx_module_register(const char *name, skynet_dl_create create, skynet_dl_init init,
+	skynet_dl_release release, skynet_dl_signal signal);
+
+/* As skynet_start, but returns in every case: 0 when the node ran and its last service is gone,
+   otherwise one of the codes, with nothing left running. Strings that are NULL stand for the
+   defaults of the config file. The settings go into the environment store, for the keys that are
+   not there yet. */
+int skynetx_start(struct skynet_config *config);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -1,4 +1,7 @@
 //! Start, threads and stop of a node (core.md §2.6, §6.8, §6.9).
+//!
+//! A process has one node in its life: much of what C code gets from the core stays valid until the
+//! process ends. Only a start that failed before the first service may be followed by another.
 
 use crate::core::command;
 use crate::core::context::{self, init_thread};
@@ -6,10 +9,10 @@ use crate::core::message::{Message, ptype};
 use crate::core::monitor::WorkerMonitor;
 use crate::core::node::NODE;
 use crate::core::scheduler::worker_weight;
-use crate::core::{ERROR_MARK, log, log_parts};
+use crate::core::{self, ERROR_MARK, log, log_parts, module};
 use crate::net;
-use crate::sync::atomic::Ordering;
-use crate::sys::{daemon, num, signal, stack};
+use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sys::{daemon, num, signal, stack, stderr};
 use std::ffi::{CStr, CString};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -40,22 +43,76 @@ pub struct Config {
     pub logservice: CString,
 }
 
+/// Whether this process has, or had, its node.
+static STARTED: AtomicBool = AtomicBool::new(false);
+
+/// Who runs the node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Owner {
+    /// Our executable: the process is the node.
+    Executable,
+    /// Another program, whose signal handlers are left alone.
+    Program,
+}
+
+/// Why there is no node. Each carries the line for the operator.
+#[derive(Debug)]
+pub enum Failure {
+    /// A setting cannot be.
+    Setting(Vec<u8>),
+    /// The process has, or had, its node.
+    Started,
+    /// The system refuses something, or the pid file says that the node runs already.
+    System(Vec<u8>),
+    /// There is no log service.
+    LogService(Vec<u8>),
+    /// The first service cannot be launched. The log has the same line.
+    Bootstrap(Vec<u8>),
+}
+
+impl Failure {
+    /// What to tell the operator.
+    pub fn line(&self) -> &[u8] {
+        match self {
+            Failure::Setting(line)
+            | Failure::System(line)
+            | Failure::LogService(line)
+            | Failure::Bootstrap(line) => line,
+            Failure::Started => b"a process can run one node, and this one was started before",
+        }
+    }
+
+    /// Says it on stderr, unless the log has it.
+    pub fn print(&self) {
+        if !matches!(self, Failure::Bootstrap(_)) {
+            stderr::line(self.line());
+        }
+    }
+}
+
 /// Prepares what must exist before the first thread and the first service.
 pub fn init() {
     NODE.initialised.store(true, Ordering::Release);
     init_thread(THREAD_MAIN);
+    explain_panics();
+}
+
+/// Lets a panic, which is a defect of ours, name the service whose message the thread was at before the
+/// process aborts.
+fn explain_panics() {
+    std::panic::set_hook(Box::new(|info| {
+        let handle = core::current_handle();
+        let text = format!("skynet: internal error while :{handle:08x} was running: {info}");
+        stderr::line(text.as_bytes());
+    }));
 }
 
 impl Config {
     /// Reads the settings of core.md §2.4 from the environment store, and writes defaults back into it
     /// for the keys that are absent.
-    pub fn from_env() -> Result<Config, Vec<u8>> {
+    pub fn from_env() -> Result<Config, Failure> {
         let thread = int(c"thread", 8);
-        if !(1..=MAX_THREAD).contains(&thread) {
-            return Err(
-                format!("Invalid thread {thread} , should be in [1,{MAX_THREAD}]").into_bytes(),
-            );
-        }
+        check_thread(thread)?;
         Ok(Config {
             thread,
             module_path: text(c"cpath", c"./cservice/?.so"),
@@ -67,6 +124,48 @@ impl Config {
             profile: text(c"profile", c"true").as_c_str() == c"true",
         })
     }
+
+    /// Checks what would otherwise be noticed later, or end the process.
+    pub fn check(&self) -> Result<(), Failure> {
+        check_thread(self.thread)?;
+        match module::bad_template(self.module_path.to_bytes()) {
+            None => Ok(()),
+            Some(template) => Err(Failure::Setting(
+                [b"Invalid C service path ", template].concat(),
+            )),
+        }
+    }
+
+    /// Writes the settings into the environment store, where services look for them, for the keys that
+    /// are absent.
+    pub fn publish(&self) {
+        let number = |number: i32| CString::new(number.to_string()).unwrap_or_default();
+        let profile = if self.profile { c"true" } else { c"false" };
+        let values = [
+            (c"thread", Some(number(self.thread))),
+            (c"cpath", Some(self.module_path.clone())),
+            (c"harbor", Some(number(self.harbor))),
+            (c"bootstrap", Some(self.bootstrap.clone())),
+            (c"daemon", self.daemon.clone()),
+            (c"logger", self.logger.clone()),
+            (c"logservice", Some(self.logservice.clone())),
+            (c"profile", Some(profile.to_owned())),
+        ];
+        for (key, value) in values {
+            if let Some(value) = value {
+                // A value that is there stays.
+                let _ = NODE.env.set(key, &value);
+            }
+        }
+    }
+}
+
+fn check_thread(thread: i32) -> Result<(), Failure> {
+    if (1..=MAX_THREAD).contains(&thread) {
+        return Ok(());
+    }
+    let line = format!("Invalid thread {thread} , should be in [1,{MAX_THREAD}]");
+    Err(Failure::Setting(line.into_bytes()))
 }
 
 fn text(key: &CStr, default: &CStr) -> CString {
@@ -90,26 +189,60 @@ fn int(key: &CStr, default: i32) -> i32 {
     }
 }
 
-/// Runs a node until its last service is gone. The error is the line for the operator, empty when it
-/// was printed already.
-pub fn run(config: &Config) -> Result<(), Vec<u8>> {
-    signal::watch_hangup().map_err(|error| format!("Can't watch SIGHUP: {error}").into_bytes())?;
-    if let Some(pid_file) = &config.daemon {
-        daemon::enter(pid_file)?;
+/// Runs a node until its last service is gone, with the calling thread as its main thread.
+pub fn run(config: &Config, owner: Owner) -> Result<(), Failure> {
+    // Services without a start of ours belong to a program that runs the node with a loop of its own.
+    if STARTED.swap(true, Ordering::AcqRel) || !NODE.handles.is_unused() {
+        return Err(Failure::Started);
     }
-    let result = serve(config);
-    if let Some(pid_file) = &config.daemon {
-        let _ = daemon::leave(pid_file);
+    init();
+    let result = in_place(config, owner);
+    if matches!(result, Err(Failure::Setting(_) | Failure::System(_))) && NODE.handles.is_unused() {
+        STARTED.store(false, Ordering::Release);
     }
     result
 }
 
-fn serve(config: &Config) -> Result<(), Vec<u8>> {
+/// As [`run`], between what is taken of the process and what is given back.
+fn in_place(config: &Config, owner: Owner) -> Result<(), Failure> {
+    let claim = match owner {
+        Owner::Executable => signal::Claim::Always,
+        Owner::Program => {
+            signal::ignore_default_sigpipe();
+            signal::Claim::IfDefault
+        }
+    };
+    signal::watch_hangup(claim).map_err(|error| system("Can't watch SIGHUP", &error))?;
+    if let Some(pid_file) = &config.daemon {
+        daemon::enter(pid_file).map_err(Failure::System)?;
+    }
+    let result = serve(config);
+    if result.is_err() && owner == Owner::Program {
+        // The process goes on without a node: what was launched must end.
+        command::retire_all();
+        NODE.harbor.release();
+        net::stop();
+    }
+    if let Some(pid_file) = &config.daemon {
+        let _ = daemon::leave(pid_file);
+    }
+    if owner == Owner::Program {
+        signal::unwatch_hangup();
+    }
+    result
+}
+
+fn system(what: &str, error: &std::io::Error) -> Failure {
+    Failure::System(format!("{what}: {error}").into_bytes())
+}
+
+fn serve(config: &Config) -> Result<(), Failure> {
     NODE.harbor.set_node(config.harbor as u32);
     NODE.handles.set_node(config.harbor as u32);
     NODE.modules.set_path(&config.module_path);
     NODE.timer.start();
-    net::start().map_err(|error| format!("Can't start the socket engine: {error}").into_bytes())?;
+    net::start().map_err(|error| system("Can't start the socket engine", &error))?;
+    net::look_up_aside();
     NODE.profile.store(config.profile, Ordering::Relaxed);
 
     let Ok((logger, _)) = context::launch(&config.logservice, config.logger.as_deref()) else {
@@ -117,16 +250,16 @@ fn serve(config: &Config) -> Result<(), Vec<u8>> {
         if let Some(parm) = &config.logger {
             line.extend_from_slice(&[b" (logger = ", parm.to_bytes(), b")"].concat());
         }
-        return Err(line);
+        return Err(Failure::LogService(line));
     };
     let _ = NODE.handles.set_name(logger, c"logger");
     if !bootstrap(&config.bootstrap) {
-        let whole = config.bootstrap.to_bytes();
-        log_parts(0, &[b"Bootstrap error : ", whole, b"\n"]);
+        let line = [b"Bootstrap error : ", config.bootstrap.to_bytes()].concat();
+        log_parts(0, &[&line, b"\n"]);
         if let Some(logger) = NODE.handles.grab(logger) {
             context::dispatch_all(&logger);
         }
-        return Err(Vec::new());
+        return Err(Failure::Bootstrap(line));
     }
     threads(config.thread as usize)?;
     // The harbor service may still send on sockets while it ends, so sockets go last.
@@ -155,7 +288,7 @@ fn spawn(
     name: String,
     kind: i32,
     body: impl FnOnce() + Send + 'static,
-) -> Result<JoinHandle<()>, Vec<u8>> {
+) -> Result<JoinHandle<()>, Failure> {
     let run = move || {
         init_thread(kind);
         body();
@@ -164,40 +297,52 @@ fn spawn(
         .name(name)
         .stack_size(stack::default_size())
         .spawn(run)
-        .map_err(|error| format!("Create thread failed: {error}").into_bytes())
+        .map_err(|error| system("Create thread failed", &error))
 }
 
-/// Starts every thread and waits for the end.
-fn threads(workers: usize) -> Result<(), Vec<u8>> {
-    let monitors: &'static [WorkerMonitor] =
-        Box::leak((0..workers).map(|_| WorkerMonitor::new()).collect());
-    let mut running = vec![
-        spawn("monitor".into(), THREAD_MONITOR, || watch(monitors))?,
-        spawn("timer".into(), THREAD_TIMER, || {
-            NODE.timer.run(&mut |expiry| {
-                command::expire(expiry);
-            });
-        })?,
-        spawn("socket".into(), THREAD_SOCKET, net::run)?,
-        spawn("signal".into(), THREAD_TIMER, forward_hangup)?,
-    ];
-    for (index, monitor) in monitors.iter().enumerate() {
-        let weight = worker_weight(index);
-        running.push(spawn(
-            format!("worker-{index}"),
-            THREAD_WORKER,
-            move || {
-                work(monitor, weight);
-            },
-        )?);
+/// Starts every thread and waits for the end. When one cannot be started, ends the others.
+fn threads(workers: usize) -> Result<(), Failure> {
+    let mut running = Vec::new();
+    let result = spawn_all(workers, &mut running);
+    if result.is_ok() {
+        NODE.join();
+    } else {
+        NODE.finish();
     }
-    NODE.join();
     NODE.run_queue.close();
     NODE.timer.close();
     net::close();
     signal::close();
     for thread in running {
         let _ = thread.join();
+    }
+    result
+}
+
+fn spawn_all(workers: usize, running: &mut Vec<JoinHandle<()>>) -> Result<(), Failure> {
+    let monitors: &'static [WorkerMonitor] =
+        Box::leak((0..workers).map(|_| WorkerMonitor::new()).collect());
+    let mut start = |name: String, kind, body: Box<dyn FnOnce() + Send>| -> Result<(), Failure> {
+        running.push(spawn(name, kind, body)?);
+        Ok(())
+    };
+    let expire = || {
+        NODE.timer.run(&mut |expiry| {
+            command::expire(expiry);
+        });
+    };
+    start(
+        "monitor".into(),
+        THREAD_MONITOR,
+        Box::new(|| watch(monitors)),
+    )?;
+    start("timer".into(), THREAD_TIMER, Box::new(expire))?;
+    start("socket".into(), THREAD_SOCKET, Box::new(net::run))?;
+    start("signal".into(), THREAD_TIMER, Box::new(forward_hangup))?;
+    for (index, monitor) in monitors.iter().enumerate() {
+        let weight = worker_weight(index);
+        let body = move || work(monitor, weight);
+        start(format!("worker-{index}"), THREAD_WORKER, Box::new(body))?;
     }
     Ok(())
 }

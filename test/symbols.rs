@@ -200,7 +200,17 @@ fn library_has_a_soname() {
         .iter()
         .find(|entry| entry.tag == DT_SONAME)
         .expect("a SONAME");
-    assert_eq!(table.string(entry).expect("a string"), b"libskynet.so");
+    let soname = String::from_utf8_lossy(table.string(entry).expect("a string"));
+    let lua = if cfg!(feature = "lua55") {
+        "5.5"
+    } else {
+        "5.4"
+    };
+    assert!(
+        soname.starts_with(&format!("libskynet-lua{lua}")) && soname.contains(".so."),
+        "{soname}"
+    );
+    assert!(staged(&soname).exists(), "{soname} is not there");
 }
 
 /// A program that knows nothing of us loads the library while it runs, and modules into it.

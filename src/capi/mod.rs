@@ -23,6 +23,7 @@ pub mod skynet_mq;
 pub mod skynet_server;
 pub mod skynet_socket;
 pub mod skynet_timer;
+pub mod skynetx;
 pub mod socket_buffer;
 pub mod socket_info;
 pub mod socket_server;

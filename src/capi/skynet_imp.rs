@@ -1,9 +1,8 @@
 //! `skynet_imp.h`: starting a node (core.md §1.13).
 
-use super::{optional_text, text};
-use crate::runtime::{self, Config};
-use crate::sys::stderr;
-use std::ffi::{c_char, c_int};
+use super::optional_text;
+use crate::runtime::{self, Config, Failure, Owner};
+use std::ffi::{CStr, c_char, c_int};
 
 /// Kinds of threads, for `skynet_initthread`.
 pub const THREAD_WORKER: c_int = 0;
@@ -27,28 +26,42 @@ pub struct SkynetConfig {
 
 const _: () = assert!(size_of::<SkynetConfig>() == 56);
 
+impl SkynetConfig {
+    /// The settings in Rust's form; NULL reads as the default of the config file's key (core.md §2.4).
+    ///
+    /// # Safety
+    /// The strings are NULL or C strings.
+    pub(super) unsafe fn read(&self) -> Config {
+        // SAFETY: the caller's promise.
+        let or_default = |text: *const c_char, default: &CStr| unsafe {
+            optional_text(text).unwrap_or(default).to_owned()
+        };
+        Config {
+            thread: self.thread,
+            harbor: self.harbor,
+            profile: self.profile != 0,
+            // SAFETY: the caller's promise.
+            daemon: unsafe { optional_text(self.daemon) }.map(Into::into),
+            module_path: or_default(self.module_path, c"./cservice/?.so"),
+            bootstrap: or_default(self.bootstrap, c"snlua bootstrap"),
+            // SAFETY: the caller's promise.
+            logger: unsafe { optional_text(self.logger) }.map(Into::into),
+            logservice: or_default(self.logservice, c"logger"),
+        }
+    }
+}
+
 /// Runs a node until its last service is gone. When it cannot start, says why on stderr and ends the
-/// process with code 1, as upstream does.
+/// process with code 1, as upstream does. Only when the process has, or had, its node does it return after
+/// the line on stderr. `skynetx_start` returns in every case.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn skynet_start(config: *mut SkynetConfig) {
     // SAFETY: the caller's struct and its strings are valid through the call.
-    let config = unsafe {
-        let config = &*config;
-        Config {
-            thread: config.thread,
-            harbor: config.harbor,
-            profile: config.profile != 0,
-            daemon: optional_text(config.daemon).map(Into::into),
-            module_path: text(config.module_path).into(),
-            bootstrap: text(config.bootstrap).into(),
-            logger: optional_text(config.logger).map(Into::into),
-            logservice: text(config.logservice).into(),
+    let config = unsafe { (*config).read() };
+    if let Err(failure) = runtime::run(&config, Owner::Program) {
+        failure.print();
+        if !matches!(failure, Failure::Started) {
+            std::process::exit(1);
         }
-    };
-    if let Err(line) = runtime::run(&config) {
-        if !line.is_empty() {
-            stderr::line(&line);
-        }
-        std::process::exit(1);
     }
 }

@@ -1,9 +1,9 @@
 //! What upstream's `skynet_main.c` does: the command line and the way from a config file to a node.
 
+use crate::config;
 use crate::core::command::set_env_once;
-use crate::runtime::{self, Config};
+use crate::runtime::{self, Config, Failure, Owner};
 use crate::sys::{signal, stderr};
-use crate::{config, core};
 use std::process::ExitCode;
 
 unsafe extern "C" {
@@ -20,32 +20,25 @@ pub fn main() -> ExitCode {
         return ExitCode::FAILURE;
     };
     signal::default_faults();
-    std::panic::set_hook(Box::new(report_panic));
     runtime::init();
     signal::ignore_sigpipe();
     // SAFETY: no Lua state exists yet.
     unsafe { luaL_initcodecache() };
-    match config::load(&file).and_then(start) {
+    match config::load(&file)
+        .map_err(Failure::Setting)
+        .and_then(start)
+    {
         Ok(()) => ExitCode::SUCCESS,
-        Err(line) => {
-            if !line.is_empty() {
-                stderr::line(&line);
-            }
+        Err(failure) => {
+            failure.print();
             ExitCode::FAILURE
         }
     }
 }
 
-fn start(settings: config::Settings) -> Result<(), Vec<u8>> {
+fn start(settings: config::Settings) -> Result<(), Failure> {
     for (key, value) in settings {
         set_env_once(&key, &value);
     }
-    runtime::run(&Config::from_env()?)
-}
-
-/// A panic is a defect of ours: names the service whose message the thread was at; the process aborts.
-fn report_panic(info: &std::panic::PanicHookInfo<'_>) {
-    let handle = core::current_handle();
-    let text = format!("skynet: internal error while :{handle:08x} was running: {info}");
-    stderr::line(text.as_bytes());
+    runtime::run(&Config::from_env()?, Owner::Executable)
 }

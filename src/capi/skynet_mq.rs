@@ -3,7 +3,8 @@
 //! A `struct message_queue *` is the address of a [`Mailbox`] in its `Arc`. A queue that comes out of the
 //! run queue (or is returned by a dispatch) is *lent*: its reference goes with the pointer, and comes back
 //! when the pointer is given to a dispatch, to `skynet_globalmq_push` or to `skynet_mq_release`. A queue
-//! from `skynet_mq_create` belongs to its creator until `skynet_mq_release` frees it.
+//! from `skynet_mq_create` is alive until it is marked and then released, by `skynet_mq_release` or by the
+//! dispatch that finds it in the run queue. Any number of threads may push and pop.
 
 use crate::core::mailbox::Mailbox;
 use crate::core::message::Message;
@@ -32,11 +33,12 @@ const _: () = assert!(size_of::<SkynetMessage>() == 24);
 /// What becomes of a message of a queue that is freed.
 pub type MessageDrop = Option<unsafe extern "C" fn(message: *mut SkynetMessage, ud: *mut c_void)>;
 
-/// Lends a reference to C code.
+/// Lends a mailbox to C code.
 pub(super) fn lend(mailbox: Option<Arc<Mailbox>>) -> *mut MessageQueue {
     mailbox.map_or(std::ptr::null_mut(), |mailbox| {
+        let q = Arc::as_ptr(&mailbox).cast_mut().cast();
         mailbox.lend();
-        Arc::into_raw(mailbox).cast_mut().cast()
+        q
     })
 }
 
@@ -46,12 +48,25 @@ pub(super) fn lend(mailbox: Option<Arc<Mailbox>>) -> *mut MessageQueue {
 /// `q` is NULL or a live queue.
 pub(super) unsafe fn take_back(q: *mut MessageQueue) -> Option<Arc<Mailbox>> {
     let q = q.cast::<Mailbox>();
-    // SAFETY: a queue pointer is the content of an Arc.
+    // SAFETY: a live queue is the content of an Arc.
     unsafe {
-        if !q.as_ref()?.take_back() {
+        q.as_ref()?.take_back().or_else(|| {
             Arc::increment_strong_count(q);
-        }
-        Some(Arc::from_raw(q))
+            Some(Arc::from_raw(q))
+        })
+    }
+}
+
+/// Puts a mailbox into the run queue, which takes a reference of its own.
+///
+/// # Safety
+/// `q` is a live queue.
+unsafe fn schedule(q: *mut MessageQueue) {
+    let q = q.cast::<Mailbox>();
+    // SAFETY: a live queue is the content of an Arc; the extra count is the one we consume.
+    unsafe {
+        Arc::increment_strong_count(q);
+        NODE.run_queue.push(Arc::from_raw(q));
     }
 }
 
@@ -91,19 +106,19 @@ pub extern "C" fn skynet_globalmq_pop() -> *mut MessageQueue {
 /// until `skynet_mq_release`.
 #[unsafe(no_mangle)]
 pub extern "C" fn skynet_mq_create(handle: u32) -> *mut MessageQueue {
-    Arc::into_raw(Arc::new(Mailbox::new(handle)))
-        .cast_mut()
-        .cast()
+    let mailbox = Arc::new(Mailbox::new(handle));
+    let q = Arc::as_ptr(&mailbox).cast_mut().cast();
+    mailbox.keep();
+    q
 }
 
 /// Marks a queue for destruction and schedules it when it is idle.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn skynet_mq_mark_release(q: *mut MessageQueue) {
-    // SAFETY: the caller's pointer is what the header says; the run queue takes a reference of its own.
+    // SAFETY: the caller's pointer is what the header says.
     unsafe {
         if mailbox(q).doom() {
-            Arc::increment_strong_count(q.cast::<Mailbox>());
-            NODE.run_queue.push(Arc::from_raw(q.cast::<Mailbox>()));
+            schedule(q);
         }
     }
 }
@@ -115,8 +130,7 @@ pub unsafe extern "C" fn skynet_mq_release(
     drop_func: MessageDrop,
     ud: *mut c_void,
 ) {
-    // SAFETY: the caller's pointers are what the header says. Of a marked queue both the lent and the
-    // creator's reference end here.
+    // SAFETY: the caller's pointers are what the header says.
     unsafe {
         let Some(queue) = take_back(q) else { return };
         if !queue.is_doomed() {
@@ -128,7 +142,7 @@ pub unsafe extern "C" fn skynet_mq_release(
                 drop_func(&mut to_c(message), ud);
             }
         }
-        Arc::decrement_strong_count(q.cast::<Mailbox>());
+        drop(queue.forget());
     }
 }
 
@@ -158,7 +172,7 @@ pub unsafe extern "C" fn skynet_mq_pop(q: *mut MessageQueue, message: *mut Skyne
 /// Queues a copy of the descriptor; the data becomes the queue's. Schedules an idle queue.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn skynet_mq_push(q: *mut MessageQueue, message: *mut SkynetMessage) {
-    // SAFETY: the caller's pointers are what the header says; the run queue takes a reference of its own.
+    // SAFETY: the caller's pointers are what the header says.
     unsafe {
         let SkynetMessage {
             source,
@@ -167,8 +181,7 @@ pub unsafe extern "C" fn skynet_mq_push(q: *mut MessageQueue, message: *mut Skyn
             sz,
         } = message.read();
         if mailbox(q).push(Message::from_raw(source, session, data, sz)) {
-            Arc::increment_strong_count(q.cast::<Mailbox>());
-            NODE.run_queue.push(Arc::from_raw(q.cast::<Mailbox>()));
+            schedule(q);
         }
     }
 }

@@ -114,3 +114,46 @@ pub unsafe extern "C" fn socket_info_release(si: *mut SocketInfo) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::event::SocketId;
+    use std::ffi::CStr;
+
+    #[test]
+    fn lists_of_snapshots_are_linked_last_first() {
+        let snapshot = |id, name: &str| Snapshot {
+            id: SocketId(id),
+            kind: Type::Tcp,
+            owner: 5,
+            stat: Default::default(),
+            pending: 9,
+            reading: true,
+            writing: false,
+            name: name.into(),
+        };
+        let list = info_list(vec![snapshot(1, "a:1"), snapshot(2, &"b".repeat(200))]);
+        // SAFETY: the list was just made.
+        unsafe {
+            let first = &*list;
+            assert_eq!(
+                (first.id, first.r#type, first.opaque),
+                (2, SOCKET_INFO_TCP, 5)
+            );
+            assert_eq!((first.wbuffer, first.reading, first.writing), (9, 1, 0));
+            assert_eq!(CStr::from_ptr(first.name.as_ptr()).count_bytes(), 127);
+            let second = &*first.next;
+            assert_eq!(
+                (second.id, CStr::from_ptr(second.name.as_ptr())),
+                (1, c"a:1")
+            );
+            assert!(second.next.is_null());
+
+            let front = socket_info_create(list);
+            assert_eq!(((*front).id, (*front).next), (0, list));
+            socket_info_release(front);
+            socket_info_release(ptr::null_mut());
+        }
+    }
+}

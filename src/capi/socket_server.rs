@@ -458,10 +458,10 @@ pub unsafe extern "C" fn socket_server_info(ss: *mut SocketServer) -> *mut Socke
 
 #[cfg(test)]
 mod tests {
-    use super::super::skynet_socket::{
-        SOCKET_BUFFER_MEMORY, SOCKET_BUFFER_OBJECT, SOCKET_BUFFER_RAWPOINTER, SOCKET_INFO_LISTEN,
-        socket_info_release,
+    use super::super::socket_buffer::{
+        SOCKET_BUFFER_MEMORY, SOCKET_BUFFER_OBJECT, SOCKET_BUFFER_RAWPOINTER,
     };
+    use super::super::socket_info::{SOCKET_INFO_LISTEN, socket_info_release};
     use super::*;
     use crate::sys::block::Block;
     use std::ffi::CStr;

@@ -378,6 +378,10 @@ pub fn dispatch(
         while let Some(message) = mailbox.pop() {
             discard(handle, message);
         }
+        if mailbox.is_doomed() {
+            // A queue of C code's own that was to be freed.
+            drop(mailbox.forget());
+        }
         return node.run_queue.pop();
     };
     let mut todo = 1;

@@ -77,6 +77,11 @@ impl<T: Registered> HandleTable<T> {
         handle
     }
 
+    /// True when no service was ever registered.
+    pub fn is_unused(&self) -> bool {
+        self.inner.read().slots.is_empty()
+    }
+
     /// Runs `f` on a live service.
     pub fn with<R>(&self, handle: u32, f: impl FnOnce(&T) -> R) -> Option<R> {
         let inner = self.inner.read();

@@ -6,8 +6,8 @@
 //! at a time runs its service (core.md §6.1).
 
 use super::message::Message;
-use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicUsize, Ordering};
+use crate::sync::{Arc, Mutex};
 use std::collections::VecDeque;
 
 /// Length above which a service is reported as overloaded (core.md §6.4).
@@ -18,9 +18,17 @@ pub struct Mailbox {
     handle: u32,
     /// Written under the lock, read by anybody for statistics.
     len: AtomicUsize,
-    /// References that C code holds as pointers, see `capi/skynet_mq.rs`.
-    lent: AtomicUsize,
+    /// The reference that C code has, see `capi/skynet_mq.rs`.
+    loan: Mutex<Loan>,
     inner: Mutex<Inner>,
+}
+
+/// What keeps a mailbox alive that C code knows by its address.
+#[derive(Default)]
+struct Loan {
+    reference: Option<Arc<Mailbox>>,
+    /// Made by C code and not freed yet: the reference stays whatever else happens.
+    created: bool,
 }
 
 struct Inner {
@@ -41,7 +49,7 @@ impl Mailbox {
         Mailbox {
             handle,
             len: AtomicUsize::new(0),
-            lent: AtomicUsize::new(0),
+            loan: Mutex::default(),
             inner: Mutex::new(Inner {
                 queue: VecDeque::new(),
                 scheduled: true,
@@ -109,17 +117,35 @@ impl Mailbox {
         self.inner.lock().doomed
     }
 
-    /// Counts a reference that is lent to C code as a pointer.
-    pub fn lend(&self) {
-        self.lent.fetch_add(1, Ordering::Relaxed);
+    /// Keeps a mailbox alive for C code, which is about to get its address.
+    pub fn lend(self: Arc<Self>) {
+        let loan = Arc::clone(&self);
+        loan.loan.lock().reference.get_or_insert(self);
     }
 
-    /// True when C code had a lent reference, which is now the caller's again.
-    pub fn take_back(&self) -> bool {
-        let less = |lent: usize| lent.checked_sub(1);
-        self.lent
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, less)
-            .is_ok()
+    /// As [`Mailbox::lend`], for a mailbox that C code makes: until [`Mailbox::forget`], whatever is taken
+    /// back meanwhile.
+    pub fn keep(self: Arc<Self>) {
+        self.loan.lock().created = true;
+        self.lend();
+    }
+
+    /// The reference that C code had and gives up, or one more if it made the mailbox. `None` when it had
+    /// none.
+    pub fn take_back(&self) -> Option<Arc<Mailbox>> {
+        let mut loan = self.loan.lock();
+        if loan.created {
+            loan.reference.clone()
+        } else {
+            loan.reference.take()
+        }
+    }
+
+    /// The reference of a mailbox that C code frees. `None` when it did that before.
+    pub fn forget(&self) -> Option<Arc<Mailbox>> {
+        let mut loan = self.loan.lock();
+        loan.created = false;
+        loan.reference.take()
     }
 
     /// The length recorded since the last call when it passed the threshold, else 0.
@@ -150,6 +176,25 @@ mod tests {
         assert_eq!(mailbox.len(), 2);
         assert_eq!(mailbox.pop().unwrap().session, 2);
         assert_eq!(mailbox.pop().unwrap().session, 3);
+    }
+
+    #[test]
+    fn a_loan_ends_once_and_what_c_code_made_stays() {
+        let mailbox = Arc::new(Mailbox::new(1));
+        Arc::clone(&mailbox).lend();
+        Arc::clone(&mailbox).lend();
+        assert_eq!(Arc::strong_count(&mailbox), 2);
+        assert!(mailbox.take_back().is_some());
+        assert!(mailbox.take_back().is_none());
+
+        Arc::clone(&mailbox).keep();
+        Arc::clone(&mailbox).lend();
+        assert!(mailbox.take_back().is_some());
+        assert!(mailbox.take_back().is_some());
+        assert_eq!(Arc::strong_count(&mailbox), 2);
+        assert!(mailbox.forget().is_some());
+        assert!(mailbox.forget().is_none());
+        assert_eq!(Arc::strong_count(&mailbox), 1);
     }
 
     #[test]

@@ -71,9 +71,14 @@ impl Node {
     /// One counted service less; the last one ends the node.
     pub fn count_down(&self) {
         if self.live.fetch_sub(1, Ordering::AcqRel) == 1 {
-            *self.ended.lock() = true;
-            self.end.notify_all();
+            self.finish();
         }
+    }
+
+    /// Ends the node, whatever is still alive.
+    pub fn finish(&self) {
+        *self.ended.lock() = true;
+        self.end.notify_all();
     }
 
     /// Waits until the last service is gone, at most for `limit`. True when it is.

@@ -13,7 +13,7 @@ use super::udp;
 use crate::core::log;
 use crate::sys::block::Block;
 use crate::sys::poll::Ready;
-use crate::sys::resolve::LookupError;
+use crate::sys::resolve::{LookupError, Transport};
 use crate::sys::socket::{self as sys, Dialed, error_text};
 use std::io;
 use std::net::SocketAddr;
@@ -93,6 +93,10 @@ impl SocketServer {
     fn execute(&self, turn: &mut Turn, command: Command) {
         match command {
             Command::Listen(id) => self.listening(turn, id),
+            Command::LookUp { id, host, port } => {
+                let result = (self.resolve)(&host, port, Transport::Tcp);
+                self.resolved(turn, id, result);
+            }
             Command::Dial(id, result) => self.resolved(turn, id, result),
             Command::Bind(id) => self.bound(turn, id),
             Command::Start { id, caller } => self.started(turn, id, caller),

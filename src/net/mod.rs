@@ -55,6 +55,13 @@ pub fn start() -> io::Result<()> {
     Ok(())
 }
 
+/// Lets the node's engine look names up on threads of their own, beside the one that polls.
+pub fn look_up_aside() {
+    if let Some(engine) = engine() {
+        engine.look_up_aside();
+    }
+}
+
 /// The node's engine, once it was started.
 pub fn engine() -> Option<&'static SocketServer> {
     ENGINE.get()

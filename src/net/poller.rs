@@ -15,6 +15,7 @@ use crate::sys::poll::{Batch, Poll, Ready, SetupError};
 use crate::sys::resolve::LookupError;
 use crossbeam_queue::SegQueue;
 use std::collections::VecDeque;
+use std::ffi::CString;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
@@ -28,6 +29,12 @@ const BATCH: usize = 64;
 pub enum Command {
     /// Report a new listener.
     Listen(SocketId),
+    /// Look the name up, and connect.
+    LookUp {
+        id: SocketId,
+        host: CString,
+        port: i32,
+    },
     /// Connect: the name was looked up.
     Dial(SocketId, Result<Vec<SocketAddr>, LookupError>),
     /// Take on an adopted descriptor.

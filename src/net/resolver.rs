@@ -1,4 +1,5 @@
-//! Looks names up beside the poller: one thread per pending name.
+//! Looks names up beside the poller: one thread per pending name. Only an engine that was told so
+//! does this, see [`super::server::SocketServer::look_up_aside`].
 //!
 //! A name server that does not answer keeps one such thread and one socket waiting, nothing else.
 

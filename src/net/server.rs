@@ -15,7 +15,7 @@ use super::slots::{Locked, Slots};
 use super::socket::{Closing, Gate, Kind, Phase, Socket};
 use super::{resolver, udp};
 use crate::core::{API_HEAD, log};
-use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::{Arc, RwLock};
 use crate::sys::buffer::{ObjectInterface, Outgoing};
 use crate::sys::poll::SetupError;
@@ -52,6 +52,8 @@ pub struct SocketServer {
     pub(super) slots: Slots,
     pub(super) poller: Arc<Poller>,
     pub(super) resolve: resolver::Resolve,
+    /// Whether names may be looked up on threads that we start.
+    aside: AtomicBool,
     clock: Clock,
     /// How user objects are read; none until installed.
     objects: RwLock<Option<ObjectInterface>>,
@@ -77,6 +79,7 @@ impl SocketServer {
             slots: Slots::default(),
             poller: Arc::new(poller),
             resolve,
+            aside: AtomicBool::new(false),
             clock,
             objects: RwLock::new(None),
         })
@@ -94,6 +97,12 @@ impl SocketServer {
         if let Clock::Manual(time) = &self.clock {
             time.store(now, Ordering::Relaxed);
         }
+    }
+
+    /// Looks names up on threads of their own from now on. Until then the polling thread does it, as
+    /// befits an engine whose user starts all threads himself.
+    pub fn look_up_aside(&self) {
+        self.aside.store(true, Ordering::Relaxed);
     }
 
     /// Says how user objects are read from now on.
@@ -135,7 +144,14 @@ impl SocketServer {
         let id = self.insert(owner, Kind::Tcp, phase, None)?.id;
         match resolve::numeric(host, port, Transport::Tcp) {
             Some(address) => self.poller.post(Command::Dial(id, Ok(vec![address]))),
-            None => resolver::look_up(&self.poller, self.resolve, id, host, port),
+            None if self.aside.load(Ordering::Relaxed) => {
+                resolver::look_up(&self.poller, self.resolve, id, host, port);
+            }
+            None => self.poller.post(Command::LookUp {
+                id,
+                host: host.to_owned(),
+                port,
+            }),
         }
         Some(id)
     }

@@ -17,6 +17,23 @@ pub fn ignore_sigpipe() {
     unsafe { libc::signal(libc::SIGPIPE, libc::SIG_IGN) };
 }
 
+/// As [`ignore_sigpipe`], unless the program has its own idea of SIGPIPE.
+pub fn ignore_default_sigpipe() {
+    if disposition(libc::SIGPIPE) == libc::SIG_DFL {
+        ignore_sigpipe();
+    }
+}
+
+/// What happens on a signal: a handler's address, or one of the two constants.
+fn disposition(signal: c_int) -> libc::sighandler_t {
+    // SAFETY: a zeroed sigaction is valid, and this one is only written.
+    unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        libc::sigaction(signal, std::ptr::null(), &mut action);
+        action.sa_sigaction
+    }
+}
+
 /// Gives SIGSEGV and SIGBUS their default action, which Rust's run-time replaces: a fault is to end the
 /// process with the core file that operators expect.
 pub fn default_faults() {
@@ -26,18 +43,32 @@ pub fn default_faults() {
     }
 }
 
-/// Installs the SIGHUP handler.
-pub fn watch_hangup() -> std::io::Result<()> {
-    // SAFETY: no pointers are passed.
-    let fd = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC) };
-    if fd < 0 {
-        return Err(std::io::Error::last_os_error());
+/// Whose SIGHUP handlers count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Claim {
+    /// Ours, whatever was there.
+    Always,
+    /// The program's; ours only where there is none.
+    IfDefault,
+}
+
+/// Installs the SIGHUP handler, as far as `claim` goes.
+pub fn watch_hangup(claim: Claim) -> std::io::Result<()> {
+    if EVENT.load(Ordering::Acquire) < 0 {
+        // SAFETY: no pointers are passed.
+        let fd = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC) };
+        if fd < 0 {
+            return Err(std::io::Error::last_os_error());
+        }
+        EVENT.store(fd, Ordering::Release);
     }
-    EVENT.store(fd, Ordering::Release);
+    if claim == Claim::IfDefault && disposition(libc::SIGHUP) != libc::SIG_DFL {
+        return Ok(());
+    }
     // SAFETY: a zeroed sigaction is valid; the handler below is async-signal-safe.
     let failed = unsafe {
         let mut action: libc::sigaction = std::mem::zeroed();
-        action.sa_sigaction = on_hangup as *const () as libc::sighandler_t;
+        action.sa_sigaction = handler();
         action.sa_flags = libc::SA_RESTART;
         libc::sigfillset(&mut action.sa_mask);
         libc::sigaction(libc::SIGHUP, &action, std::ptr::null_mut()) < 0
@@ -47,6 +78,18 @@ pub fn watch_hangup() -> std::io::Result<()> {
     } else {
         Ok(())
     }
+}
+
+/// Gives SIGHUP its default action back if our handler is still there.
+pub fn unwatch_hangup() {
+    if disposition(libc::SIGHUP) == handler() {
+        // SAFETY: setting a disposition has no preconditions.
+        unsafe { libc::signal(libc::SIGHUP, libc::SIG_DFL) };
+    }
+}
+
+fn handler() -> libc::sighandler_t {
+    on_hangup as *const () as libc::sighandler_t
 }
 
 extern "C" fn on_hangup(_signal: c_int) {

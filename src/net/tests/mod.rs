@@ -71,6 +71,7 @@ impl Rig {
     fn idle(resolve: Resolve) -> Rig {
         let clock = Clock::Manual(AtomicU64::new(7));
         let server = Arc::new(SocketServer::with_resolver(clock, resolve).unwrap());
+        server.look_up_aside();
         let (sender, events) = channel();
         Rig {
             server,

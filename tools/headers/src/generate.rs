@@ -251,7 +251,10 @@ fn declaration(line: &str, indent: &str, name: &str, source: &str) -> String {
         });
         return match written.filter(|value| value.starts_with("0x")) {
             Some(value) => format!("#define {name} {value}\n"),
-            None => format!("#define {rest}\n"),
+            None => match rest.split_once(" -") {
+                Some((name, number)) => format!("#define {name} (-{number})\n"),
+                None => format!("#define {rest}\n"),
+            },
         };
     }
     let parts: Vec<_> = line.split_inclusive(", ").map(str::trim_end).collect();

@@ -1,0 +1,112 @@
+//! `skynetx.h`: what this core offers beside upstream's interface.
+
+use super::optional_text;
+use super::skynet_imp::SkynetConfig;
+use crate::core::module::Refused;
+use crate::core::node::NODE;
+use crate::runtime::{self, Failure, Owner};
+use crate::sys::cabi::{CreateFn, EntryPoints, InitFn, ReleaseFn, SignalFn};
+use std::cell::RefCell;
+use std::ffi::{CString, c_char, c_int};
+
+/// An argument or a setting that cannot be.
+pub const SKYNETX_ERR_ARGUMENT: c_int = -1;
+/// There is a module of this name.
+pub const SKYNETX_ERR_EXISTS: c_int = -2;
+/// The process has, or had, its node.
+pub const SKYNETX_ERR_STARTED: c_int = -3;
+/// The system refuses something, or the pid file says that the node runs already.
+pub const SKYNETX_ERR_SYSTEM: c_int = -4;
+/// The log service cannot be launched.
+pub const SKYNETX_ERR_LOGSERVICE: c_int = -5;
+/// The first service cannot be launched.
+pub const SKYNETX_ERR_BOOTSTRAP: c_int = -6;
+
+thread_local! {
+    static LAST_ERROR: RefCell<CString> = RefCell::default();
+}
+
+/// Keeps the text for [`skynetx_last_error`] and passes the code on.
+fn fail(code: c_int, text: &[u8]) -> c_int {
+    let text = text.iter().copied().filter(|byte| *byte != 0).collect();
+    // The filter leaves nothing that could fail. A thread that is ending has nobody left to ask.
+    let text = CString::new::<Vec<u8>>(text).unwrap_or_default();
+    let _ = LAST_ERROR.try_with(|last| last.replace(text));
+    code
+}
+
+/// Why the last of these functions that failed on the calling thread did so; empty before the first. Good
+/// until the next failure on this thread.
+#[unsafe(no_mangle)]
+pub extern "C" fn skynetx_last_error() -> *const c_char {
+    LAST_ERROR
+        .try_with(|last| last.borrow().as_ptr())
+        .unwrap_or(c"".as_ptr())
+}
+
+/// Makes functions of the program a service module, which comes before files of its name. All but `init`
+/// may be NULL, with the same meaning as a file without them. 0; SKYNETX_ERR_ARGUMENT for a name that is
+/// NULL, empty or has blanks in it, and without `init`; SKYNETX_ERR_EXISTS when the name is taken.
+///
+/// Any thread may call it, at any time, also the constructor of a library that is being loaded.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn skynetx_module_register(
+    name: *const c_char,
+    create: CreateFn,
+    init: InitFn,
+    release: ReleaseFn,
+    signal: SignalFn,
+) -> c_int {
+    // SAFETY: the caller's pointer is what the header says.
+    let Some(name) = (unsafe { optional_text(name) }) else {
+        return fail(SKYNETX_ERR_ARGUMENT, b"a module needs a name");
+    };
+    let entries = EntryPoints {
+        create,
+        init,
+        release,
+        signal,
+    };
+    let say = |code, what: &str| {
+        fail(
+            code,
+            &[b"module ", name.to_bytes(), what.as_bytes()].concat(),
+        )
+    };
+    match NODE.modules.register(name, entries) {
+        Ok(()) => 0,
+        Err(Refused::Name) => say(
+            SKYNETX_ERR_ARGUMENT,
+            ": a name is not empty and has no blanks",
+        ),
+        Err(Refused::Init) => say(SKYNETX_ERR_ARGUMENT, " has no init"),
+        Err(Refused::Taken) => say(SKYNETX_ERR_EXISTS, " exists already"),
+    }
+}
+
+/// As `skynet_start`, but returns in every case: 0 when the node ran and its last service is gone,
+/// otherwise one of the codes, with nothing left running. Strings that are NULL stand for the defaults of
+/// the config file. The settings go into the environment store, for the keys that are not there yet.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn skynetx_start(config: *mut SkynetConfig) -> c_int {
+    // SAFETY: the caller's struct and its strings are valid through the call.
+    let config = unsafe {
+        match config.as_ref() {
+            Some(config) => config.read(),
+            None => return fail(SKYNETX_ERR_ARGUMENT, b"there is no configuration"),
+        }
+    };
+    let outcome = config.check().and_then(|()| {
+        config.publish();
+        runtime::run(&config, Owner::Program)
+    });
+    let Err(failure) = outcome else { return 0 };
+    let code = match failure {
+        Failure::Setting(_) => SKYNETX_ERR_ARGUMENT,
+        Failure::Started => SKYNETX_ERR_STARTED,
+        Failure::System(_) => SKYNETX_ERR_SYSTEM,
+        Failure::LogService(_) => SKYNETX_ERR_LOGSERVICE,
+        Failure::Bootstrap(_) => SKYNETX_ERR_BOOTSTRAP,
+    };
+    fail(code, failure.line())
+}
