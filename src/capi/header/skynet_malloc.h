@@ -9,13 +9,13 @@
 
 #include "skynet_api.h"
 
-#define skynet_malloc malloc
-#define skynet_calloc calloc
-#define skynet_realloc realloc
-#define skynet_free free
-#define skynet_memalign memalign
 #define skynet_aligned_alloc aligned_alloc
+#define skynet_calloc calloc
+#define skynet_free free
+#define skynet_malloc malloc
+#define skynet_memalign memalign
 #define skynet_posix_memalign posix_memalign
+#define skynet_realloc realloc
 
 #ifdef __cplusplus
 /* C++ libraries declare the family with exception specifications, which a repetition must match. */
