@@ -272,6 +272,10 @@ on_both! {
         on.group("endless", &[]);
     }
 
+    core(on) {
+        on.group("core", &[]);
+    }
+
     // What the settings switch off.
     plain(on) {
         on.group("plain", &[("profile", "1"), ("logpath", "nil")]);
@@ -287,8 +291,10 @@ on_both! {
     }
 
     the_last_service_ends_the_process(on) {
-        let run = on.run("exit", &[("bootstrap", "\"apitest exit\"")]);
-        assert!(run.code() == Some(0), "{run}");
+        for what in ["exit", "retireall", "register"] {
+            let run = on.run(what, &[("bootstrap", &format!("\"apitest {what}\""))]);
+            assert!(run.code() == Some(0), "{what}: {run}");
+        }
     }
 
     bootstrap_failures(on) {

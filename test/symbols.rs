@@ -1,62 +1,45 @@
 //! What the executable and libskynet.so export, as the dynamic linker sees it: the names that
 //! modules of other people import. Reads the staged node (`SKYNET_NODE`, set by `make test`).
 
+#[path = "symbols/table.rs"]
+mod table;
+
 use object::{Object, ObjectSymbol};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Everything upstream's executable of this Lua version exports. Its `lua*` names are the complete
-/// C API of the patched Lua, which we export in full.
+/// Everything upstream's executables export, v1.8.0 with Lua 5.4 and the head with Lua 5.5. Their
+/// `lua*` names are the complete C API of the patched Lua, which we export in full.
+const UPSTREAM_18: &str = include_str!("symbols-lua54.txt");
+const UPSTREAM_HEAD: &str = include_str!("symbols-lua55.txt");
+
+/// The one of the Lua that is built in.
 const UPSTREAM: &str = if cfg!(feature = "lua55") {
-    include_str!("symbols-lua55.txt")
+    UPSTREAM_HEAD
 } else {
-    include_str!("symbols-lua54.txt")
+    UPSTREAM_18
 };
 
-/// What the shipped modules import or a public header declares (class A), besides the allocator.
-const CORE: &[&str] = &[
-    "skynet_error",
-    "skynet_command",
-    "skynet_queryname",
-    "skynet_send",
-    "skynet_sendname",
-    "skynet_isremote",
-    "skynet_callback",
-    "skynet_current_handle",
-    "skynet_now",
-    "skynet_debug_memory",
-    "skynet_harbor_start",
-    "skynet_socket_sendbuffer",
-    "skynet_socket_sendbuffer_lowpriority",
-    "skynet_socket_listen",
-    "skynet_socket_connect",
-    "skynet_socket_bind",
-    "skynet_socket_close",
-    "skynet_socket_shutdown",
-    "skynet_socket_start",
-    "skynet_socket_pause",
-    "skynet_socket_nodelay",
-    "skynet_socket_udp",
-    "skynet_socket_udp_connect",
-    "skynet_socket_udp_dial",
-    "skynet_socket_udp_listen",
-    "skynet_socket_udp_sendbuffer",
-    "skynet_socket_udp_address",
-    "skynet_socket_info",
-    "socket_info_release",
-    "skynet_lalloc",
-    "skynet_strdup",
-    "malloc_used_memory",
-    "malloc_memory_block",
-    "malloc_current_memory",
-    "memory_info_dump",
-    "mallctl_int64",
-    "mallctl_opt",
-    "mallctl_bool",
-    "mallctl_cmd",
-    "dump_c_mem",
-    "dump_mem_lua",
+/// Of upstream's names, those that the executable alone has.
+const EXECUTABLE_ONLY: &[&str] = &["main", "sigign"];
+
+/// What linkers and the start of a program export, on their own account.
+const LINKER: &[&str] = &[
+    "_IO_stdin_used",
+    "__bss_start",
+    "__data_start",
+    "__dso_handle",
+    "_edata",
+    "_end",
+    "_fini",
+    "_init",
+    "_start",
+    "data_start",
+    "environ",
+    "stderr",
+    "stdin",
+    "stdout",
 ];
 
 /// The allocator: all of it in the executable, or none where nothing is interposed. The first
@@ -100,23 +83,21 @@ fn read(name: &str) -> Vec<u8> {
 
 /// The names that the file defines for others.
 fn exports(name: &str) -> BTreeSet<String> {
+    symbols(name, true)
+}
+
+/// The names that the file wants from others.
+fn imports(name: &str) -> BTreeSet<String> {
+    symbols(name, false)
+}
+
+fn symbols(name: &str, defined: bool) -> BTreeSet<String> {
     let bytes = read(name);
     let file = object::File::parse(&*bytes).expect("an object file");
     file.dynamic_symbols()
-        .filter(|symbol| symbol.is_global() && symbol.is_definition())
+        .filter(|symbol| symbol.is_global() && symbol.is_undefined() != defined)
         .map(|symbol| symbol.name().expect("a symbol name").to_owned())
         .collect()
-}
-
-fn lua_names() -> Vec<&'static str> {
-    let names: Vec<_> = UPSTREAM
-        .lines()
-        .filter(|name| name.starts_with("lua"))
-        .collect();
-    for name in LUA_ADDITIONS {
-        assert!(names.contains(name), "the list of names lacks {name}");
-    }
-    names
 }
 
 #[track_caller]
@@ -128,31 +109,61 @@ fn assert_exported(file: &str, exported: &BTreeSet<String>, names: &[&str]) {
     assert!(missing.is_empty(), "{file} does not export {missing:?}");
 }
 
-/// Names of the Rust inside are nobody's business, and thousands of them would slow down loading.
+/// What a file exports beyond upstream's names of either version is marked as ours. Names of the Rust
+/// inside would be nobody's business, and thousands of them would slow down loading.
 #[track_caller]
-fn assert_nothing_mangled(file: &str, exported: &BTreeSet<String>) {
-    let mangled: Vec<_> = exported
+fn assert_nothing_else(file: &str, exported: &BTreeSet<String>) {
+    let known: BTreeSet<&str> = UPSTREAM_18.lines().chain(UPSTREAM_HEAD.lines()).collect();
+    let other: Vec<_> = exported
         .iter()
-        .filter(|name| name.starts_with("_R") || name.starts_with("_ZN"))
-        .take(5)
+        .map(|name| name.split('@').next().unwrap_or(name))
+        .filter(|name| {
+            let upstream = known.contains(name) && (!name.starts_with("lua") || own_lua(name));
+            let family = MALLOC_FAMILY.contains(name) && file == "skynet";
+            !upstream && !family && !LINKER.contains(name) && !name.starts_with("skynetx_")
+        })
         .collect();
-    assert!(mangled.is_empty(), "{file} exports {mangled:?}");
+    assert!(other.is_empty(), "{file} exports {other:?}");
+}
+
+/// Whether a name of Lua's is one of the version that is built in.
+fn own_lua(name: &str) -> bool {
+    UPSTREAM.lines().any(|line| line == name)
 }
 
 #[test]
-fn executable_exports_the_core_and_lua() {
+fn lists_of_names_are_of_the_patched_lua() {
+    for (list, least) in [(UPSTREAM_18, 300), (UPSTREAM_HEAD, 310)] {
+        assert!(list.lines().count() >= least);
+        for name in LUA_ADDITIONS {
+            assert!(list.lines().any(|line| line == *name), "{name} is missing");
+        }
+    }
+}
+
+#[test]
+fn executable_exports_what_upstream_does() {
     let exported = exports("skynet");
-    assert_exported("skynet", &exported, CORE);
-    assert_exported("skynet", &exported, &lua_names());
-    assert_nothing_mangled("skynet", &exported);
+    let wanted: Vec<_> = UPSTREAM
+        .lines()
+        .filter(|name| cfg!(feature = "jemalloc") || !MALLOC_FAMILY.contains(name))
+        .collect();
+    assert_exported("skynet", &exported, &wanted);
+    assert_nothing_else("skynet", &exported);
 }
 
 #[test]
-fn library_exports_the_core_and_lua() {
+fn library_exports_what_upstream_does() {
     let exported = exports("libskynet.so");
-    assert_exported("libskynet.so", &exported, CORE);
-    assert_exported("libskynet.so", &exported, &lua_names());
-    assert_nothing_mangled("libskynet.so", &exported);
+    let wanted: Vec<_> = UPSTREAM
+        .lines()
+        .filter(|name| !MALLOC_FAMILY.contains(name) && !EXECUTABLE_ONLY.contains(name))
+        .collect();
+    assert_exported("libskynet.so", &exported, &wanted);
+    assert_nothing_else("libskynet.so", &exported);
+    for name in EXECUTABLE_ONLY {
+        assert!(!exported.contains(*name), "libskynet.so exports {name}");
+    }
 }
 
 #[test]
@@ -232,4 +243,35 @@ fn library_loads_late() {
         "{}",
         String::from_utf8_lossy(&result.stderr)
     );
+}
+
+/// The page that lists the symbols says what is the case. `SKYNET_WRITE_DOCS=1` writes it anew.
+#[test]
+fn the_page_is_right() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/symbols.md");
+    let page = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    let right = table::page(&page);
+    if std::env::var_os("SKYNET_WRITE_DOCS").is_some() {
+        std::fs::write(&path, &right).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    } else if page != right {
+        let differs: Vec<_> = right
+            .lines()
+            .filter(|line| !page.lines().any(|old| old == *line))
+            .collect();
+        panic!(
+            "{} should have:\n{}\n(SKYNET_WRITE_DOCS=1 with this test writes it)",
+            path.display(),
+            differs.join("\n")
+        );
+    }
+    let unknown: Vec<_> = right
+        .lines()
+        .filter(|line| line.contains("| ? |"))
+        .collect();
+    assert!(unknown.is_empty(), "no class: {unknown:#?}");
+    let untested: Vec<_> = right
+        .lines()
+        .filter(|line| line.ends_with("|  |"))
+        .collect();
+    assert!(untested.is_empty(), "no test: {untested:#?}");
 }

@@ -5,6 +5,7 @@ mod common;
 
 use common::rebuild::{Headers, cc, is_head, rebuild};
 use common::{Node, SOON, Stage, Tree};
+use object::{Object, ObjectSymbol};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::fs;
@@ -393,6 +394,37 @@ fn module_sources_draw_no_new_warning() {
     );
 }
 
+/// What upstream's start files call.
+const START_FILES_CALL: &[&str] = &[
+    "skynet_context_dispatchall",
+    "skynet_context_message_dispatch",
+    "skynet_context_new",
+    "skynet_context_push",
+    "skynet_context_total",
+    "skynet_env_init",
+    "skynet_globalexit",
+    "skynet_globalinit",
+    "skynet_handle_findname",
+    "skynet_handle_init",
+    "skynet_handle_namehandle",
+    "skynet_harbor_exit",
+    "skynet_harbor_init",
+    "skynet_initthread",
+    "skynet_module_init",
+    "skynet_monitor_check",
+    "skynet_monitor_delete",
+    "skynet_monitor_new",
+    "skynet_mq_init",
+    "skynet_profile_enable",
+    "skynet_socket_exit",
+    "skynet_socket_free",
+    "skynet_socket_init",
+    "skynet_socket_poll",
+    "skynet_socket_updatetime",
+    "skynet_timer_init",
+    "skynet_updatetime",
+];
+
 /// Upstream's `skynet_main.c` and `skynet_start.c` with libskynet.so in the place of the rest of its
 /// core: their threads run our node.
 #[test]
@@ -432,6 +464,17 @@ fn upstream_start_files_run_a_node() {
         "{}",
         String::from_utf8_lossy(&done.stderr)
     );
+    let program = fs::read(&bin).unwrap();
+    let program = object::File::parse(&*program).unwrap();
+    let called: BTreeSet<&str> = program
+        .dynamic_symbols()
+        .filter(|symbol| symbol.is_undefined())
+        .map(|symbol| symbol.name().unwrap())
+        .collect();
+    let head = cfg!(feature = "lua55").then_some(&"skynet_handle_register_thread");
+    for name in START_FILES_CALL.iter().chain(head) {
+        assert!(called.contains(name), "{name} is not called");
+    }
     let tree = Tree { bin, ..ours };
     let stage = Stage::new(&tree);
     stage.link("test", &common::tree::package().join("test"));

@@ -331,6 +331,7 @@ static const struct {
 	{ "msglog", msglog_cases },
 	{ "endless", endless_cases },
 	{ "plain", plain_cases },
+	{ "core", core_cases },
 };
 
 /* What must end the process. */
@@ -351,6 +352,15 @@ run_deadly(const char *what)
 		command("KILL", "%s", ".logger");
 		command("EXIT", NULL);
 		return true;
+	} else if (strcmp(what, "retireall") == 0) {
+		skynet_handle_retireall();
+		return true;
+	} else if (strcmp(what, "register") == 0) {
+		/* a second handle, which upstream cannot take back: that is the end of this node */
+		uint32_t second;
+		skynet_context_grab(driver);
+		second = skynet_handle_register(driver);
+		_exit(second != 0 && second != driver_handle ? 0 : 3);
 	} else {
 		return false;
 	}

@@ -187,5 +187,6 @@ extern const struct test_case memory_cases[];
 extern const struct test_case msglog_cases[];
 extern const struct test_case endless_cases[];
 extern const struct test_case plain_cases[];
+extern const struct test_case core_cases[];
 
 #endif
