@@ -174,11 +174,16 @@ local function services()
 	end)
 	case("INFO of the provider while a service boots", function()
 		local service = require "skynet.service"
-		skynet.fork(service.new, "lib_ours_booting", function() require "skynet".sleep(20) end)
-		skynet.sleep(2)
+		skynet.fork(service.new, "lib_ours_booting", function() require "skynet".sleep(300) end)
 		local provider = skynet.uniqueservice "service_provider"
-		local info = skynet.call(provider, "debug", "INFO")
-		local _, row = next(info)
+		local row
+		for _ = 1, 250 do -- until the provider has heard of it
+			_, row = next(skynet.call(provider, "debug", "INFO"))
+			if row then
+				break
+			end
+			skynet.sleep(1)
+		end
 		eq(row.name, "lib_ours_booting")
 		eq(row.status, "booting")
 	end)
