@@ -178,7 +178,7 @@ local function services()
 		local provider = skynet.uniqueservice "service_provider"
 		local row
 		for _ = 1, 250 do -- until the provider has heard of it
-			_, row = next(skynet.call(provider, "debug", "INFO"))
+			row = select(2, next(skynet.call(provider, "debug", "INFO")))
 			if row then
 				break
 			end
