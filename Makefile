@@ -87,8 +87,6 @@ SONAME := libskynet-lua$(LUA)$(if $(filter $(LUA)-$(API_NAME),5.4-1.8 5.5-head),
 
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 
-# The API level, as the headers spell it.
-HEAD := $(if $(API),$(if $(filter head,$(API)),1,0),$(if $(filter 5.5,$(LUA)),1,0))
 HEADERS := $(filter-out include/skynet_level.h,$(wildcard include/*.h))
 
 # ---- all ----
