@@ -8,11 +8,11 @@ use crate::core::context::{self, init_thread};
 use crate::core::message::{Message, ptype};
 use crate::core::monitor::WorkerMonitor;
 use crate::core::node::NODE;
-use crate::core::scheduler::worker_weight;
-use crate::core::{self, ERROR_MARK, log, log_parts, module};
+use crate::core::scheduler::Worker;
+use crate::core::{self, ERROR_MARK, log, log_parts, meter, module};
 use crate::net;
 use crate::sync::atomic::{AtomicBool, Ordering};
-use crate::sys::{daemon, num, signal, stack, stderr};
+use crate::sys::{clock, daemon, num, signal, stack, stderr};
 use std::ffi::{CStr, CString};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -256,9 +256,7 @@ fn serve(config: &Config) -> Result<(), Failure> {
     if !bootstrap(&config.bootstrap) {
         let line = [b"Bootstrap error : ", config.bootstrap.to_bytes()].concat();
         log_parts(0, &[&line, b"\n"]);
-        if let Some(logger) = NODE.handles.grab(logger) {
-            context::dispatch_all(&logger);
-        }
+        run_alone(logger);
         return Err(Failure::Bootstrap(line));
     }
     threads(config.thread as usize)?;
@@ -266,6 +264,22 @@ fn serve(config: &Config) -> Result<(), Failure> {
     NODE.harbor.release();
     net::stop();
     Ok(())
+}
+
+/// Runs what is queued for one service on this thread, before there are workers.
+fn run_alone(handle: u32) {
+    let monitor = WorkerMonitor::new();
+    let turns: Vec<_> = std::iter::from_fn(|| NODE.scheduler.take()).collect();
+    for turn in turns {
+        if turn.queue().handle() != handle {
+            NODE.scheduler.schedule(turn);
+            continue;
+        }
+        let mut turn = Some(turn);
+        while let Some(rest) = turn {
+            turn = context::run_slice(&monitor, rest);
+        }
+    }
 }
 
 /// Launches the first service: a module name, blanks, and its parameter.
@@ -309,7 +323,7 @@ fn threads(workers: usize) -> Result<(), Failure> {
     } else {
         NODE.finish();
     }
-    NODE.run_queue.close();
+    NODE.scheduler.close();
     NODE.timer.close();
     net::close();
     signal::close();
@@ -320,8 +334,7 @@ fn threads(workers: usize) -> Result<(), Failure> {
 }
 
 fn spawn_all(workers: usize, running: &mut Vec<JoinHandle<()>>) -> Result<(), Failure> {
-    let monitors: &'static [WorkerMonitor] =
-        Box::leak((0..workers).map(|_| WorkerMonitor::new()).collect());
+    let workers = NODE.scheduler.set_workers(workers);
     let mut start = |name: String, kind, body: Box<dyn FnOnce() + Send>| -> Result<(), Failure> {
         running.push(spawn(name, kind, body)?);
         Ok(())
@@ -334,35 +347,38 @@ fn spawn_all(workers: usize, running: &mut Vec<JoinHandle<()>>) -> Result<(), Fa
     start(
         "monitor".into(),
         THREAD_MONITOR,
-        Box::new(|| watch(monitors)),
+        Box::new(|| watch(workers)),
     )?;
     start("timer".into(), THREAD_TIMER, Box::new(expire))?;
     start("socket".into(), THREAD_SOCKET, Box::new(net::run))?;
     start("signal".into(), THREAD_TIMER, Box::new(forward_hangup))?;
-    for (index, monitor) in monitors.iter().enumerate() {
-        let weight = worker_weight(index);
-        let body = move || work(monitor, weight);
+    for index in 0..workers.len() {
+        let body = move || work(index);
         start(format!("worker-{index}"), THREAD_WORKER, Box::new(body))?;
     }
     Ok(())
 }
 
-/// A worker: batches of whatever mailbox is next, until the node ends.
-fn work(monitor: &WorkerMonitor, weight: i32) {
-    let mut mailbox = None;
-    loop {
-        if NODE.run_queue.is_closed() {
+/// A worker: slices of whatever mailbox is next, until the node ends.
+fn work(index: usize) {
+    let worker = NODE.scheduler.enter(index);
+    clock::sleep_exactly();
+    let wait = || {
+        let turn = NODE.scheduler.wait(worker);
+        meter::resume();
+        turn
+    };
+    let mut turn = None;
+    while !NODE.scheduler.is_closed() {
+        let Some(next) = turn.or_else(|| NODE.scheduler.take()).or_else(wait) else {
             return;
-        }
-        mailbox = context::dispatch(&NODE, monitor, mailbox, weight);
-        if mailbox.is_none() {
-            mailbox = NODE.run_queue.wait();
-        }
+        };
+        turn = context::run_slice(&worker.monitor, next).map(|rest| NODE.scheduler.turn_over(rest));
     }
 }
 
 /// The monitor: a line and a flag for each message that does not end (core.md §6.6).
-fn watch(monitors: &[WorkerMonitor]) {
+fn watch(workers: &[Worker]) {
     let mut next = Instant::now() + MONITOR_PERIOD;
     while !NODE.wait_end(next.saturating_duration_since(Instant::now())) {
         if Instant::now() < next {
@@ -370,15 +386,14 @@ fn watch(monitors: &[WorkerMonitor]) {
         }
         // From now, not from when it was due: after a stop of the whole process nobody had time to move.
         next = Instant::now() + MONITOR_PERIOD;
-        monitors.iter().for_each(check);
+        workers.iter().for_each(|worker| check(&worker.monitor));
     }
 }
 
 /// One look at one worker.
 pub fn check(monitor: &WorkerMonitor) {
     let Some(stuck) = monitor.check() else { return };
-    NODE.handles
-        .with(stuck.destination, context::Context::set_endless);
+    NODE.with(stuck.destination, |context| context.set_endless());
     log(
         0,
         format_args!(

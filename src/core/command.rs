@@ -78,7 +78,7 @@ fn owned(bytes: &[u8]) -> CString {
 /// Runs `f` on the service that `text` names, if it lives.
 fn with_target(ctx: &Context, text: &CStr, f: impl FnOnce(&Context)) {
     let handle = address::parse(ctx.handle(), text);
-    if let Some(target) = NODE.handles.grab(handle) {
+    if let Some(target) = NODE.grab(handle) {
         f(&target);
     }
 }

@@ -3,7 +3,9 @@
 //! - [`node`]: the process-wide state, one value that the rest hangs on
 //! - [`context`]: a service, its launch, its callback, its end
 //! - [`handle`], [`address`]: numbers and names of services
-//! - [`message`], [`mailbox`], [`scheduler`]: what is sent, where it waits, who runs it
+//! - [`readers`]: how handles are looked up without a lock
+//! - [`message`], [`mailbox`], [`turn`], [`scheduler`]: what is sent, where it waits, who runs it
+//! - [`meter`]: what CPU time is spent on
 //! - [`send`], [`command`]: what services ask for
 //! - [`timer`], [`monitor`], [`log`], [`env`], [`module`], [`harbor`]: one concern each
 
@@ -17,12 +19,15 @@ pub mod log;
 pub mod mailbox;
 pub mod memory;
 pub mod message;
+pub mod meter;
 pub mod module;
 pub mod monitor;
 pub mod node;
+pub mod readers;
 pub mod scheduler;
 pub mod send;
 pub mod timer;
+pub mod turn;
 
 pub use context::{current_handle, init_thread};
 pub use log::{log, log_parts};

@@ -37,7 +37,14 @@ impl WorkerMonitor {
     pub fn trigger(&self, source: u32, destination: u32) {
         self.source.store(source, Ordering::Relaxed);
         self.destination.store(destination, Ordering::Relaxed);
-        self.version.fetch_add(1, Ordering::Relaxed);
+        // Only the worker writes.
+        let version = self.version.load(Ordering::Relaxed).wrapping_add(1);
+        self.version.store(version, Ordering::Relaxed);
+    }
+
+    /// Changes with each message begun and each message done.
+    pub fn version(&self) -> i32 {
+        self.version.load(Ordering::Relaxed)
     }
 
     /// The watcher's look.

@@ -6,19 +6,26 @@ use super::handle::HandleTable;
 use super::harbor::Harbor;
 use super::message::Message;
 use super::module::Modules;
-use super::scheduler::RunQueue;
+use super::readers::Mark;
+use super::scheduler::Scheduler;
 use super::timer::Timer;
 use crate::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
-use crate::sync::{Condvar, Mutex};
+use crate::sync::{Arc, Condvar, Mutex};
+use std::cell::OnceCell;
 
 /// There is one node in a process, as C code expects.
 pub static NODE: Node = Node::new();
+
+thread_local! {
+    /// The thread's membership among the readers of the node's handle table.
+    static MARK: OnceCell<Mark> = const { OnceCell::new() };
+}
 
 /// See the fields' types.
 pub struct Node {
     pub env: Env,
     pub handles: HandleTable<Context>,
-    pub run_queue: RunQueue,
+    pub scheduler: Scheduler,
     pub modules: Modules,
     pub timer: Timer,
     pub harbor: Harbor,
@@ -40,7 +47,7 @@ impl Node {
         Node {
             env: Env::new(),
             handles: HandleTable::new(),
-            run_queue: RunQueue::new(),
+            scheduler: Scheduler::new(),
             modules: Modules::new(),
             timer: Timer::new(),
             harbor: Harbor::new(),
@@ -54,18 +61,36 @@ impl Node {
     }
 
     /// Queues `message` for a local service; gives it back when there is none.
-    pub fn push(&self, handle: u32, message: Message) -> Result<(), Message> {
-        // Looked up without taking a reference: the table's lock keeps the service meanwhile.
+    pub fn push(&'static self, handle: u32, message: Message) -> Result<(), Message> {
         let mut parcel = Some(message);
-        self.handles.with(handle, |context| {
-            if let Some(message) = parcel.take() {
-                context.push(message);
-            }
+        let turn = self.with(handle, |context| {
+            parcel.take().and_then(|message| context.push(message))
         });
+        // A turn keeps its service, so the rest can be done without the table.
+        if let Some(Some(turn)) = turn {
+            self.scheduler.schedule(turn);
+        }
         match parcel {
             None => Ok(()),
             Some(message) => Err(message),
         }
+    }
+
+    /// Runs `f` on a live service; see [`HandleTable::with`] for what `f` may do.
+    pub fn with<R>(&'static self, handle: u32, f: impl FnOnce(&Arc<Context>) -> R) -> Option<R> {
+        let mut f = Some(f);
+        let mut look = |mark: &Mark| f.take().and_then(|f| self.handles.with(mark, handle, f));
+        let readers = &self.handles.readers;
+        match MARK.try_with(|mark| look(mark.get_or_init(|| readers.mark()))) {
+            Ok(found) => found,
+            // A thread that is ending has given its mark back already.
+            Err(_) => look(&readers.mark()),
+        }
+    }
+
+    /// A reference to a live service.
+    pub fn grab(&'static self, handle: u32) -> Option<Arc<Context>> {
+        self.with(handle, Arc::clone)
     }
 
     /// One counted service less; the last one ends the node.

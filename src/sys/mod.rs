@@ -15,3 +15,4 @@ pub mod socket;
 pub mod stack;
 pub mod stderr;
 pub mod tally;
+pub mod ticks;

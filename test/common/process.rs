@@ -84,7 +84,7 @@ impl Process {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
-        // SAFETY: the closure runs between fork and exec and only calls prctl and setrlimit, which
+        // SAFETY: the closure runs between fork and exec and only calls prctl, setrlimit and signal, which
         // are plain system calls there.
         unsafe {
             command.pre_exec(|| {
@@ -94,6 +94,10 @@ impl Process {
                     rlim_max: 0,
                 };
                 libc::setrlimit(libc::RLIMIT_CORE, &none);
+                // Whoever runs the tests, nohup for one, may ignore signals, which children inherit.
+                for signal in [libc::SIGHUP, libc::SIGINT, libc::SIGTERM] {
+                    libc::signal(signal, libc::SIG_DFL);
+                }
                 Ok(())
             });
         }

@@ -1,0 +1,206 @@
+//! Readers of a shared table who take no lock: each says in a word of its own when it is inside, and who
+//! changed the table can wait until everybody that was inside then has left.
+
+#![allow(unsafe_code)]
+
+use crate::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering, fence};
+use crate::sync::{spin_loop, thread};
+
+/// Looks at a reader that is inside before the waiting thread lets others run.
+const SPINS: u32 = if cfg!(loom) { 0 } else { 100 };
+
+/// One thread's word. On a cache line of its own, so that readers do not disturb each other.
+#[repr(align(64))]
+struct Record {
+    /// Odd while the thread is inside. Only its thread writes.
+    visits: AtomicU32,
+    /// A thread has the record. Records of threads that ended are used again.
+    used: AtomicBool,
+    /// Set before the record is linked.
+    next: *const Record,
+}
+
+/// All readers of a table. Records are freed with it.
+pub struct Readers {
+    first: AtomicPtr<Record>,
+}
+
+/// A thread's membership.
+pub struct Mark(*const Record);
+
+/// The time inside; ends when it is dropped.
+pub struct Reading<'a> {
+    record: &'a Record,
+    /// What `visits` is to be afterwards.
+    after: u32,
+}
+
+impl Readers {
+    #[cfg(not(loom))]
+    pub const fn new() -> Self {
+        Readers {
+            first: AtomicPtr::new(std::ptr::null_mut()),
+        }
+    }
+
+    #[cfg(loom)]
+    pub fn new() -> Self {
+        Readers {
+            first: AtomicPtr::new(std::ptr::null_mut()),
+        }
+    }
+
+    fn records(&self) -> impl Iterator<Item = &Record> {
+        let mut next: *const Record = self.first.load(Ordering::Acquire);
+        std::iter::from_fn(move || {
+            // SAFETY: records live as long as the list.
+            let record = unsafe { next.as_ref() }?;
+            next = record.next;
+            Some(record)
+        })
+    }
+
+    /// Makes the calling thread a reader. The table must outlive the mark.
+    pub fn mark(&self) -> Mark {
+        let free = self.records().find(|record| {
+            !record.used.load(Ordering::Relaxed) && !record.used.swap(true, Ordering::AcqRel)
+        });
+        if let Some(record) = free {
+            return Mark(record);
+        }
+        let record = Box::into_raw(Box::new(Record {
+            visits: AtomicU32::new(0),
+            used: AtomicBool::new(true),
+            next: std::ptr::null(),
+        }));
+        let mut first = self.first.load(Ordering::Acquire);
+        loop {
+            // SAFETY: the record is ours until it is linked.
+            unsafe { (*record).next = first };
+            match self.first.compare_exchange_weak(
+                first,
+                record,
+                Ordering::AcqRel,
+                Ordering::Acquire,
+            ) {
+                Ok(_) => return Mark(record),
+                Err(now) => first = now,
+            }
+        }
+    }
+
+    /// Waits until every reader that is inside now has left. Not for a thread that is inside.
+    pub fn wait(&self) {
+        // Pairs with the fence in `enter`: a reader that we do not see inside sees what we changed.
+        fence(Ordering::SeqCst);
+        for record in self.records() {
+            let visits = record.visits.load(Ordering::Acquire);
+            if visits.is_multiple_of(2) {
+                continue;
+            }
+            let mut spins = 0;
+            while record.visits.load(Ordering::Acquire) == visits {
+                spins += 1;
+                if spins > SPINS {
+                    thread::yield_now();
+                } else {
+                    spin_loop();
+                }
+            }
+        }
+    }
+}
+
+impl Default for Readers {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Drop for Readers {
+    fn drop(&mut self) {
+        let mut next = self.first.load(Ordering::Relaxed);
+        while !next.is_null() {
+            // SAFETY: nobody else has the list any more.
+            let record = unsafe { Box::from_raw(next) };
+            next = record.next.cast_mut();
+        }
+    }
+}
+
+impl Mark {
+    fn record(&self) -> &Record {
+        // SAFETY: records live as long as the table, which outlives its marks.
+        unsafe { &*self.0 }
+    }
+
+    /// Goes inside. Going inside once more while inside is allowed.
+    #[inline]
+    pub fn enter(&self) -> Reading<'_> {
+        let record = self.record();
+        let visits = record.visits.load(Ordering::Relaxed);
+        if !visits.is_multiple_of(2) {
+            return Reading {
+                record,
+                after: visits,
+            };
+        }
+        record.visits.store(visits.wrapping_add(1), Ordering::Relaxed);
+        // Pairs with the fence in `wait`.
+        fence(Ordering::SeqCst);
+        Reading {
+            record,
+            after: visits.wrapping_add(2),
+        }
+    }
+}
+
+impl Drop for Mark {
+    fn drop(&mut self) {
+        self.record().used.store(false, Ordering::Release);
+    }
+}
+
+impl Drop for Reading<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        self.record.visits.store(self.after, Ordering::Release);
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use std::sync::atomic::AtomicUsize;
+
+    #[test]
+    fn a_writer_waits_for_those_inside_and_no_others() {
+        let readers = Readers::new();
+        let outside = readers.mark();
+        let inside = readers.mark();
+        let left = AtomicUsize::new(0);
+        std::thread::scope(|scope| {
+            let reading = inside.enter();
+            drop(inside.enter());
+            let waiter = scope.spawn(|| {
+                readers.wait();
+                left.load(Ordering::SeqCst)
+            });
+            std::thread::sleep(std::time::Duration::from_millis(20));
+            left.store(1, Ordering::SeqCst);
+            drop(reading);
+            assert_eq!(waiter.join().unwrap(), 1);
+        });
+        drop(outside);
+        readers.wait();
+    }
+
+    #[test]
+    fn records_are_used_again() {
+        let readers = Readers::new();
+        let first = readers.mark().0;
+        let second = readers.mark();
+        assert_eq!(first, second.0);
+        assert_ne!(readers.mark().0, second.0);
+    }
+}
