@@ -37,6 +37,7 @@ mod real {
 pub use real::*;
 
 #[cfg(loom)]
+#[allow(unsafe_code)]
 mod modelled {
     pub use loom::cell::UnsafeCell;
     pub use loom::hint::spin_loop;
@@ -68,7 +69,7 @@ mod modelled {
         }
 
         pub fn wait<T>(&self, guard: &mut MutexGuard<'_, T>) {
-            // loom's takes the guard by value and gives it back locked.
+            // SAFETY: loom's takes the guard by value and gives it back locked, or ends the model.
             unsafe {
                 let taken = std::ptr::read(guard);
                 std::ptr::write(guard, self.0.wait(taken).unwrap());

@@ -6,11 +6,12 @@
 //! `skynet_mq_create` is its creator's, turn included. Any number of threads may push, and pop from the queues
 //! that C code made.
 
+use crate::core::context::Turn;
 use crate::core::mailbox::{Popped, Pushed};
 use crate::core::message::Message;
 use crate::core::node::NODE;
 use crate::core::scheduler::local::Parcel;
-use crate::core::turn::{Next, Queue, Turn};
+use crate::core::turn::{Next, Queue};
 use std::ffi::{c_int, c_void};
 
 /// A queue, known to C by address only.

@@ -14,12 +14,12 @@
 #![allow(unsafe_code)]
 
 use super::handle::Registered;
-use super::mailbox::{Mailbox, Pushed};
+use super::mailbox::Mailbox;
 use super::message::{Message, ptype};
 use super::monitor::WorkerMonitor;
 use super::node::{NODE, Node};
 use super::scheduler::local::Parcel;
-use super::turn::{Next, Queue, Turn};
+use super::turn::{self, Next, Owner, Queue};
 use super::{API_HEAD, ERROR_MARK, log, log_parts, meter, scheduler};
 use crate::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
 use crate::sync::{Arc, Mutex};
@@ -38,6 +38,9 @@ const REPLY_SIZE: usize = 32;
 /// that the change costs little, short enough that a service which floods itself does not hold up others.
 const SLICE_MESSAGES: u32 = 64;
 const SLICE_TIME: Duration = Duration::from_micros(100);
+
+/// The right to run a service.
+pub type Turn = turn::Turn<Context>;
 
 /// One service. C code knows it as `struct skynet_context *`.
 #[repr(C)]
@@ -70,6 +73,13 @@ unsafe impl Sync for Context {}
 // SAFETY: as above; the raw pointers inside a callback belong to the module, which must accept being
 // run on any thread (core.md §4.6(4)).
 unsafe impl Send for Context {}
+
+// SAFETY: `repr(C)`, and the queue comes first.
+unsafe impl Owner for Context {
+    fn queue(&self) -> &Queue {
+        &self.queue
+    }
+}
 
 impl Registered for Context {
     fn set_handle(&self, handle: u32) {
@@ -149,26 +159,9 @@ impl Context {
         next
     }
 
-    /// Queues a message, whatever the state of the service. A turn is to be given to the scheduler.
-    #[must_use]
-    pub(super) fn push(self: &Arc<Self>, message: Message) -> Option<Turn> {
-        match self.queue.mailbox.push(message) {
-            Pushed::Queued => None,
-            Pushed::Turn { retired } => {
-                let owner = if retired {
-                    Arc::into_raw(self.clone())
-                } else {
-                    Arc::as_ptr(self)
-                };
-                // SAFETY: the push gave us the turn, and a retired service's takes the reference along.
-                Some(unsafe { Turn::from_raw(owner.cast_mut().cast()) })
-            }
-        }
-    }
-
     /// Queues a message for a service somebody has a reference to, whatever its state.
     pub fn send(self: &Arc<Self>, message: Message) {
-        if let Some(turn) = self.push(message) {
+        if let Some(turn) = turn::push(self, message) {
             NODE.scheduler.schedule(turn);
         }
     }
@@ -370,7 +363,7 @@ pub fn launch(
     let ready = unsafe { instance.init(context.as_ptr(), parm) };
     // SAFETY: a new mailbox's turn is its maker's. Should the service have been retired meanwhile, the table's
     // reference is with it.
-    let turn = unsafe { Turn::from_raw(Arc::as_ptr(&context).cast_mut().cast()) };
+    let turn = unsafe { turn::first(&context) };
     if !ready {
         if API_HEAD {
             log_parts(handle, &[b"error: launch ", name.to_bytes(), b" FAILED"]);
@@ -427,7 +420,7 @@ fn run(monitor: &WorkerMonitor, mut turn: Turn, share: Share) -> Option<Turn> {
     let mut first = true;
     loop {
         // A turn whose service is retired runs nothing: what is left is answered.
-        if turn.context().is_none_or(Context::is_retired) {
+        if turn.owner().is_none_or(Context::is_retired) {
             discard_all(turn);
             return None;
         }
@@ -443,7 +436,7 @@ fn run(monitor: &WorkerMonitor, mut turn: Turn, share: Share) -> Option<Turn> {
             }
             (_, rest) => return rest,
         };
-        let Some(context) = turn.context() else {
+        let Some(context) = turn.owner() else {
             return Some(turn);
         };
         if std::mem::take(&mut first)
@@ -559,10 +552,7 @@ impl Node {
             return false;
         };
         context.retired.store(true, Ordering::Release);
-        if context.queue.mailbox.retire() {
-            // The turn takes the table's reference along. Who has it answers what is queued.
-            let _ = Arc::into_raw(context);
-        }
+        turn::retire(context);
         true
     }
 }

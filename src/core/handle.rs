@@ -120,7 +120,9 @@ impl<T: Registered> HandleTable<T> {
     pub fn register(&self, service: &Arc<T>) -> u32 {
         let mut inner = self.inner.lock();
         let local = loop {
-            let found = self.current().and_then(|slots| slots.free_number(inner.next));
+            let found = self
+                .current()
+                .and_then(|slots| slots.free_number(inner.next));
             match found {
                 Some(local) => break local,
                 None => self.grow(),
@@ -142,7 +144,10 @@ impl<T: Registered> HandleTable<T> {
         let old = self.slots.load(Ordering::Acquire);
         let size = self.current().map_or(FIRST_SIZE, |slots| slots.0.len() * 2);
         if size > MAX_SIZE {
-            super::fatal(format_args!("no handle left: {} services are alive", size / 2));
+            super::fatal(format_args!(
+                "no handle left: {} services are alive",
+                size / 2
+            ));
         }
         let slots = Slots::new(size);
         for service in self.current().into_iter().flat_map(|old| old.0.iter()) {

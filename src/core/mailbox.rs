@@ -267,10 +267,7 @@ impl Mailbox {
     /// Keeps one block whose slots are empty; frees what was kept before.
     fn recycle(&self, block: Box<Block>) {
         block.next.store(std::ptr::null_mut(), Ordering::Relaxed);
-        let old = self
-            .tail
-            .spare
-            .swap(Box::into_raw(block), Ordering::AcqRel);
+        let old = self.tail.spare.swap(Box::into_raw(block), Ordering::AcqRel);
         if !old.is_null() {
             // SAFETY: the swap made us the only owner.
             drop(unsafe { Box::from_raw(old) });
@@ -442,7 +439,10 @@ mod tests {
         assert_eq!(mailbox.len(), 2);
         assert_eq!(pop(&mailbox), Some(2));
         assert_eq!(pop(&mailbox), Some(3));
-        assert!(mailbox.retire(), "the turn is ours until the pop that finds nothing");
+        assert!(
+            mailbox.retire(),
+            "the turn is ours until the pop that finds nothing"
+        );
         assert_eq!(pop(&mailbox), None);
         assert_eq!(mailbox.push(message(4)), Pushed::Turn { retired: true });
     }
@@ -527,7 +527,11 @@ mod tests {
         for i in 0..1026 {
             let _ = mailbox.push(message(i));
         }
-        assert_eq!(mailbox.take_overload(), 0, "nothing before a message is taken");
+        assert_eq!(
+            mailbox.take_overload(),
+            0,
+            "nothing before a message is taken"
+        );
         pop(&mailbox);
         assert_eq!(mailbox.take_overload(), 1025);
         assert_eq!(mailbox.take_overload(), 0);
@@ -541,6 +545,10 @@ mod tests {
             let _ = mailbox.push(message(i));
         }
         pop(&mailbox);
-        assert_eq!(mailbox.take_overload(), 1025, "an empty mailbox resets the mark");
+        assert_eq!(
+            mailbox.take_overload(),
+            1025,
+            "an empty mailbox resets the mark"
+        );
     }
 }

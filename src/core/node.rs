@@ -9,6 +9,7 @@ use super::module::Modules;
 use super::readers::Mark;
 use super::scheduler::Scheduler;
 use super::timer::Timer;
+use super::turn;
 use crate::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use crate::sync::{Arc, Condvar, Mutex};
 use std::cell::OnceCell;
@@ -64,7 +65,9 @@ impl Node {
     pub fn push(&'static self, handle: u32, message: Message) -> Result<(), Message> {
         let mut parcel = Some(message);
         let turn = self.with(handle, |context| {
-            parcel.take().and_then(|message| context.push(message))
+            parcel
+                .take()
+                .and_then(|message| turn::push(context, message))
         });
         // A turn keeps its service, so the rest can be done without the table.
         if let Some(Some(turn)) = turn {

@@ -145,7 +145,10 @@ impl Mark {
                 after: visits,
             };
         }
-        record.visits.store(visits.wrapping_add(1), Ordering::Relaxed);
+        // Release: who waits for an earlier visit and sees this one instead knows that the earlier is over.
+        record
+            .visits
+            .store(visits.wrapping_add(1), Ordering::Release);
         // Pairs with the fence in `wait`.
         fence(Ordering::SeqCst);
         Reading {

@@ -41,7 +41,9 @@ fn read_text(stream: &mut TcpStream, want: &str) -> Result<String, String> {
 }
 
 /// testsocket: greeted, echoed, and let go.
-pub fn echo_client(_: &mut Node, stage: &Stage, _: &Tree) -> Result<Vec<String>, String> {
+pub fn echo_client(node: &mut Node, stage: &Stage, _: &Tree) -> Result<Vec<String>, String> {
+    // Which number the next service gets depends on whether the first one is gone.
+    node.wait_count("KILL self", 1, SOON)?;
     let mut stream = connect(stage.port(8001))?;
     let mut seen = vec![read_text(&mut stream, "Hello Skynet\n")?];
     for text in ["one", "two\n", "three four"] {

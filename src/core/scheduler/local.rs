@@ -48,19 +48,24 @@ impl<P: Parcel> Local<P> {
         &self.entries[at as usize % SIZE]
     }
 
+    /// True when no entry is full, as far as the caller can know.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// How many entries are full, as far as the caller can know.
     pub fn len(&self) -> usize {
         let tail = self.tail.load(Ordering::Acquire);
         tail.saturating_sub(self.head.load(Ordering::Acquire)) as usize
     }
 
-    /// The entry that would be taken next; null when there is none. Only good for comparing.
-    pub fn peek(&self) -> *mut P::Target {
+    /// The address of what would be taken next, for comparing; 0 when there is nothing.
+    pub fn peek(&self) -> usize {
         let head = self.head.load(Ordering::Acquire);
         if head == self.tail.load(Ordering::Acquire) {
-            return std::ptr::null_mut();
+            return 0;
         }
-        self.entry(head).load(Ordering::Relaxed)
+        self.entry(head).load(Ordering::Relaxed).addr()
     }
 
     /// Puts an entry at the tail; gives it back when there is no room. Otherwise the answer is how many
@@ -94,11 +99,12 @@ impl<P: Parcel> Local<P> {
         }
     }
 
-    /// Takes the entry at the head if it is still `item`: what a thief that watched it does.
-    pub fn pop_if(&self, item: *mut P::Target) -> Option<P> {
+    /// Takes the entry at the head if it is still what [`Local::peek`] saw: what a thief that watches does.
+    pub fn pop_if(&self, address: usize) -> Option<P> {
         let head = self.head.load(Ordering::Acquire);
         let full = head != self.tail.load(Ordering::Acquire);
-        if !full || self.entry(head).load(Ordering::Relaxed) != item {
+        let item = self.entry(head).load(Ordering::Relaxed);
+        if !full || item.addr() != address {
             return None;
         }
         self.take(head, 1).ok()?;
@@ -181,12 +187,12 @@ mod tests {
                 assert_eq!(queue.push(Item(i)), Ok(i));
             }
             assert_eq!(queue.push(Item(7)), Err(Item(7)), "round {round}");
-            assert_eq!(queue.peek().addr(), 1);
+            assert_eq!(queue.peek(), 1);
             for i in 1..=SIZE {
                 assert_eq!(queue.pop(), Some(Item(i)));
             }
             assert_eq!(queue.pop(), None);
-            assert!(queue.peek().is_null());
+            assert_eq!(queue.peek(), 0);
         }
     }
 
@@ -195,7 +201,7 @@ mod tests {
         let (from, to) = (Local::new(), Local::new());
         assert_eq!(from.steal_into(&to), None);
         from.push(Item(1)).unwrap();
-        assert_eq!(from.pop_if(Item(2).into_raw()), None);
+        assert_eq!(from.pop_if(2), None);
         assert_eq!(from.steal_into(&to), Some(Item(1)));
         assert_eq!((from.len(), to.len()), (0, 0));
         for i in 1..=5 {
@@ -205,7 +211,7 @@ mod tests {
         assert_eq!((from.len(), to.len()), (2, 2));
         let stolen = (to.pop(), to.pop(), to.pop());
         assert_eq!(stolen, (Some(Item(2)), Some(Item(3)), None));
-        assert_eq!(from.pop_if(Item(4).into_raw()), Some(Item(4)));
+        assert_eq!(from.pop_if(4), Some(Item(4)));
         assert_eq!(from.pop(), Some(Item(5)));
     }
 

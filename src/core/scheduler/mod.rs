@@ -14,8 +14,8 @@
 pub mod local;
 pub mod sleepers;
 
+use super::context::Turn;
 use super::monitor::WorkerMonitor;
-use super::turn::{Queue, Turn};
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sys::ticks;
 use crossbeam_queue::SegQueue;
@@ -89,8 +89,8 @@ pub struct Scheduler {
 /// What the watcher saw of another worker.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Look {
-    /// The worker's reserved turn.
-    reserved: *mut Queue,
+    /// Which turn the worker has reserved; 0 when none.
+    reserved: usize,
     progress: i32,
 }
 
@@ -215,7 +215,7 @@ impl Scheduler {
                 return Some(turn);
             }
             let now = self.look();
-            let quiet = now == looks && now.iter().all(|look| look.reserved.is_null());
+            let quiet = now == looks && now.iter().all(|look| look.reserved == 0);
             if quiet || self.is_closed() {
                 return None;
             }
@@ -258,7 +258,7 @@ impl Scheduler {
     /// Takes what a worker reserved for itself and does not get to.
     fn steal_stuck(&self, looks: &[Look]) -> Option<Turn> {
         for (worker, look) in self.workers().iter().zip(looks) {
-            if !look.reserved.is_null()
+            if look.reserved != 0
                 && look.progress == worker.monitor.version()
                 && let Some(turn) = worker.local.pop_if(look.reserved)
             {
@@ -297,7 +297,7 @@ impl Scheduler {
     /// Lets every worker end.
     pub fn close(&self) {
         self.closed.store(true, Ordering::SeqCst);
-        self.sleepers.wake_all(self.workers());
+        self.sleepers.close(self.workers());
     }
 }
 

@@ -45,6 +45,18 @@ struct State {
     seeker: Seeker,
     /// Last in, first out, so that the warmest works.
     parked: Vec<usize>,
+    /// Nobody sleeps any more.
+    closed: bool,
+}
+
+impl State {
+    const fn new() -> Self {
+        State {
+            seeker: Seeker::Nobody,
+            parked: Vec::new(),
+            closed: false,
+        }
+    }
 }
 
 /// The workers of a node that do not run.
@@ -59,10 +71,7 @@ impl Sleepers {
     pub const fn new() -> Self {
         Sleepers {
             word: AtomicU32::new(0),
-            state: Mutex::new(State {
-                seeker: Seeker::Nobody,
-                parked: Vec::new(),
-            }),
+            state: Mutex::new(State::new()),
         }
     }
 
@@ -70,10 +79,7 @@ impl Sleepers {
     pub fn new() -> Self {
         Sleepers {
             word: AtomicU32::new(0),
-            state: Mutex::new(State {
-                seeker: Seeker::Nobody,
-                parked: Vec::new(),
-            }),
+            state: Mutex::new(State::new()),
         }
     }
 
@@ -162,6 +168,9 @@ impl Sleepers {
     /// `anything` looks once more, after others can see that the worker is parked.
     pub fn park<B: Bed>(&self, me: usize, bed: &B, seeking: bool, anything: impl Fn() -> bool) {
         let mut state = self.state.lock();
+        if state.closed {
+            return;
+        }
         if seeking {
             state.seeker = Seeker::Nobody;
         }
@@ -186,18 +195,16 @@ impl Sleepers {
         }
         loop {
             bed.sleep(None);
-            if !self.state.lock().parked.contains(&me) {
+            let state = self.state.lock();
+            if state.closed || !state.parked.contains(&me) {
                 return;
             }
         }
     }
 
-    /// Wakes every parked worker.
-    pub fn wake_all<B: Bed>(&self, beds: &[B]) {
-        let mut state = self.state.lock();
-        state.parked.clear();
-        self.publish(&state);
-        drop(state);
+    /// Wakes every worker, for good.
+    pub fn close<B: Bed>(&self, beds: &[B]) {
+        self.state.lock().closed = true;
         beds.iter().for_each(Bed::wake);
     }
 }
