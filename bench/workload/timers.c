@@ -1,0 +1,128 @@
+/*
+ * Many timeouts of 1 to 5 seconds on an otherwise idle node: how fast they are created, and how long
+ * after the begin of the tick they are due in they are handled. Ticks are the whole centiseconds of
+ * CLOCK_MONOTONIC; a timeout of n is due n ticks after the one it was set in.
+ *
+ * Settings: count.
+ */
+#include "bench.h"
+
+#define TICK 10000000
+#define SHORTEST 100
+#define LONGEST 500
+
+struct timers {
+	long count;
+	long fired;
+	long measured;
+	long first;
+	/* By session: the tick the timeout is due in, 0 for one that cannot be told. */
+	int64_t *due;
+	int64_t *late;
+};
+
+struct timers *
+timers_create(void)
+{
+	return calloc(1, sizeof(struct timers));
+}
+
+void
+timers_release(struct timers *self)
+{
+	free(self->due);
+	free(self->late);
+	free(self);
+}
+
+/* The ticks between the clock and skynet_now(), which may lag behind. The clock is read second: in
+   between, the tick may end. */
+static int64_t
+offset(void)
+{
+	int64_t end = bench_now() + 50000000;
+	int64_t least = INT64_MAX;
+	int64_t now;
+	do {
+		int64_t ticks = (int64_t)skynet_now();
+		now = bench_now();
+		if (now / TICK - ticks < least)
+			least = now / TICK - ticks;
+	} while (now < end);
+	return least;
+}
+
+static void
+create(struct skynet_context *ctx, struct timers *self)
+{
+	int64_t ahead = offset();
+	int64_t start = bench_now();
+	uint32_t random = 12345;
+	long i;
+	for (i = 0; i < self->count; i++) {
+		char text[16];
+		const char *session;
+		long ticks, at;
+		uint64_t before, after;
+		random = random * 1664525u + 1013904223u;
+		ticks = SHORTEST + (long)((random >> 8) % (LONGEST - SHORTEST + 1));
+		snprintf(text, sizeof(text), "%ld", ticks);
+		before = skynet_now();
+		session = skynet_command(ctx, "TIMEOUT", text);
+		after = skynet_now();
+		at = session ? atol(session) : 0;
+		if (i == 0)
+			self->first = at;
+		if (at - self->first != i)
+			bench_give_up("sessions are not in a row");
+		self->due[i] = before == after ? (int64_t)before + ahead + ticks : 0;
+	}
+	bench_result("create", (double)self->count / ((double)(bench_now() - start) / 1e9), "/s");
+}
+
+static void
+fire(struct skynet_context *ctx, struct timers *self, long which)
+{
+	int64_t late;
+	if (which < 0 || which >= self->count)
+		bench_give_up("an unknown session");
+	if (self->due[which] != 0) {
+		late = bench_now() - self->due[which] * TICK;
+		if (late < 0)
+			bench_give_up("a timer fired before its tick");
+		self->late[self->measured++] = late;
+	}
+	if (++self->fired < self->count)
+		return;
+	qsort(self->late, (size_t)self->measured, sizeof(int64_t), bench_compare);
+	bench_result("late-p50", (double)bench_quantile(self->late, self->measured, 0.5) / 1e3, "us");
+	bench_result("late-p99", (double)bench_quantile(self->late, self->measured, 0.99) / 1e3, "us");
+	bench_end(ctx);
+}
+
+static int
+handle(struct skynet_context *ctx, void *ud, int type, int session, uint32_t source, const void *msg,
+	size_t sz)
+{
+	struct timers *self = ud;
+	(void)source, (void)msg, (void)sz;
+	if (type == BEGIN)
+		create(ctx, self);
+	else if (type == PTYPE_RESPONSE)
+		fire(ctx, self, session - self->first);
+	return 0;
+}
+
+int
+timers_init(struct timers *self, struct skynet_context *ctx, const char *parm)
+{
+	(void)parm;
+	self->count = bench_setting(ctx, "count");
+	self->due = malloc((size_t)self->count * sizeof(int64_t));
+	self->late = malloc((size_t)self->count * sizeof(int64_t));
+	if (self->due == NULL || self->late == NULL)
+		bench_give_up("no memory");
+	skynet_callback(ctx, self, handle);
+	bench_begin(ctx);
+	return 0;
+}
