@@ -76,6 +76,7 @@ fn try_draw(table: &Table, to: &Path) -> Result<(), Box<dyn std::error::Error>> 
             };
             (format!("{name}, {} threads", row.threads), bars(table, row))
         })
+        .filter(|(_, bars)| !bars.is_empty())
         .collect();
     let ends = groups
         .iter()
@@ -139,7 +140,7 @@ fn try_draw(table: &Table, to: &Path) -> Result<(), Box<dyn std::error::Error>> 
 
 /// The pixels that the bars of one measure take.
 fn height(bars: &[Bar]) -> u32 {
-    (bars.len().max(1) as u32) * BAR + GAP
+    bars.len() as u32 * BAR + GAP
 }
 
 fn text<'a>(size: u32, colour: &'a RGBColor) -> TextStyle<'a> {

@@ -188,12 +188,39 @@ pub const WORKLOADS: &[Workload] = &[
         about: "200,000 timeouts of 1 to 5 s: creation, lateness against the begin of the due tick",
         kind: Kind::C,
         program: "timers",
+        settings: &[("unit", 10)],
         count: (200_000, 100),
         measures: &[
             higher("create", "/s"),
             lower("late-p50", "us"),
             lower("late-p99", "us"),
         ],
+        rate: false,
+        ..BUSY
+    },
+    Workload {
+        name: "timers-ms",
+        about: "the same with timeouts of milliseconds, an addition of ours: lateness",
+        kind: Kind::C,
+        program: "timers",
+        settings: &[("unit", 1)],
+        count: (200_000, 100),
+        measures: &[
+            higher("create", "/s"),
+            lower("late-p50", "us"),
+            lower("late-p99", "us"),
+        ],
+        rate: false,
+        ..BUSY
+    },
+    Workload {
+        name: "set-cancel",
+        about: "1 M timeouts are set and taken back, an addition of ours",
+        kind: Kind::C,
+        program: "setcancel",
+        settings: &[("pending", 1000)],
+        count: (1_000_000, 1000),
+        measures: &[higher("rate", "pairs/s")],
         rate: false,
         ..BUSY
     },

@@ -99,6 +99,14 @@ fn a_result_counts() {
 }
 
 #[test]
+fn what_a_node_does_not_have_is_no_failure() {
+    let (code, said, page) = run_fake("echo SKIPPED no such thing");
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("skipped, no such thing"), "{said}");
+    assert!(page.contains("| lua-call | 2 | calls/s | – |"), "{page}");
+}
+
+#[test]
 fn a_run_that_fails_is_reported() {
     for (script, why) in [
         ("echo a last word; exit 3", "exit status: 3"),

@@ -41,13 +41,18 @@ bench_setting(struct skynet_context *ctx, const char *key)
 	return atol(value);
 }
 
+static inline uint32_t
+bench_self(struct skynet_context *ctx)
+{
+	return (uint32_t)strtoul(skynet_command(ctx, "REG", NULL) + 1, NULL, 16);
+}
+
 /* Sends the service its first message, of type BEGIN: the workers do not run before the first service is
    ready. */
 static inline void
 bench_begin(struct skynet_context *ctx)
 {
-	uint32_t self = (uint32_t)strtoul(skynet_command(ctx, "REG", NULL) + 1, NULL, 16);
-	skynet_send(ctx, 0, self, BEGIN, 0, NULL, 0);
+	skynet_send(ctx, 0, bench_self(ctx), BEGIN, 0, NULL, 0);
 }
 
 /* Starts one more service. */
@@ -71,6 +76,15 @@ static inline void
 bench_end(struct skynet_context *ctx)
 {
 	skynet_command(ctx, "ABORT", NULL);
+}
+
+/* Says that this core does not have what the workload measures, and ends. */
+static inline void
+bench_skip(struct skynet_context *ctx, const char *why)
+{
+	printf("SKIPPED %s\n", why);
+	fflush(stdout);
+	bench_end(ctx);
 }
 
 static inline int

@@ -1,22 +1,31 @@
 /*
- * Many timeouts of 1 to 5 seconds on an otherwise idle node: how fast they are created, and how long
- * after the begin of the tick they are due in they are handled. Ticks are the whole centiseconds of
- * CLOCK_MONOTONIC; a timeout of n is due n ticks after the one it was set in.
+ * Many timeouts of 1 to 5 seconds on an otherwise idle node: how fast they are created, and how late
+ * they are handled.
  *
- * Settings: count.
+ * Of centiseconds: late against the begin of the tick they are due in. Ticks are the whole centiseconds
+ * of CLOCK_MONOTONIC; a timeout of n is due n ticks after the one it was set in. Of milliseconds, which
+ * our core has: late against the moment it was set and its time.
+ *
+ * Settings: count, unit (milliseconds in the unit of the timeouts: 10 or 1).
  */
 #include "bench.h"
 
 #define TICK 10000000
-#define SHORTEST 100
-#define LONGEST 500
+#define MILLISECOND 1000000
+
+#pragma weak skynetx_timeout_ms
+extern int skynetx_timeout_ms(uint32_t handle, int ms, int session);
 
 struct timers {
 	long count;
 	long fired;
 	long measured;
+	long unit;
+	/* Of centiseconds: the session of the first. */
 	long first;
-	/* By session: the tick the timeout is due in, 0 for one that cannot be told. */
+	/* The ticks between CLOCK_MONOTONIC and skynet_now(). */
+	int64_t offset;
+	/* When the timeouts are due, 0 for one that cannot be told. */
 	int64_t *due;
 	int64_t *late;
 };
@@ -52,30 +61,52 @@ offset(void)
 	return least;
 }
 
+/* One of centiseconds; its session is drawn by the core. When it is due. */
+static int64_t
+set_ticks(struct skynet_context *ctx, struct timers *self, long i, long ticks)
+{
+	char text[16];
+	const char *session;
+	uint64_t before, after;
+	long at;
+	snprintf(text, sizeof(text), "%ld", ticks);
+	before = skynet_now();
+	session = skynet_command(ctx, "TIMEOUT", text);
+	after = skynet_now();
+	at = session ? atol(session) : 0;
+	if (i == 0)
+		self->first = at;
+	if (at - self->first != i)
+		bench_give_up("sessions are not in a row");
+	return before == after ? ((int64_t)before + self->offset + ticks) * TICK : 0;
+}
+
+static int64_t
+set_ms(uint32_t handle, long i, long ms)
+{
+	int64_t now = bench_now();
+	if (skynetx_timeout_ms(handle, (int)ms, (int)i + 1) != i + 1)
+		bench_give_up("a timeout cannot be set");
+	return now + ms * MILLISECOND;
+}
+
 static void
 create(struct skynet_context *ctx, struct timers *self)
 {
-	int64_t ahead = offset();
-	int64_t start = bench_now();
+	uint32_t handle = bench_self(ctx);
 	uint32_t random = 12345;
+	long shortest = 1000 / self->unit;
+	long choices = 4000 / self->unit + 1;
+	int64_t start;
 	long i;
+	self->offset = offset();
+	self->first = 1;
+	start = bench_now();
 	for (i = 0; i < self->count; i++) {
-		char text[16];
-		const char *session;
-		long ticks, at;
-		uint64_t before, after;
+		long time;
 		random = random * 1664525u + 1013904223u;
-		ticks = SHORTEST + (long)((random >> 8) % (LONGEST - SHORTEST + 1));
-		snprintf(text, sizeof(text), "%ld", ticks);
-		before = skynet_now();
-		session = skynet_command(ctx, "TIMEOUT", text);
-		after = skynet_now();
-		at = session ? atol(session) : 0;
-		if (i == 0)
-			self->first = at;
-		if (at - self->first != i)
-			bench_give_up("sessions are not in a row");
-		self->due[i] = before == after ? (int64_t)before + ahead + ticks : 0;
+		time = shortest + (long)(random >> 8) % choices;
+		self->due[i] = self->unit == 1 ? set_ms(handle, i, time) : set_ticks(ctx, self, i, time);
 	}
 	bench_result("create", (double)self->count / ((double)(bench_now() - start) / 1e9), "/s");
 }
@@ -87,9 +118,9 @@ fire(struct skynet_context *ctx, struct timers *self, long which)
 	if (which < 0 || which >= self->count)
 		bench_give_up("an unknown session");
 	if (self->due[which] != 0) {
-		late = bench_now() - self->due[which] * TICK;
+		late = bench_now() - self->due[which];
 		if (late < 0)
-			bench_give_up("a timer fired before its tick");
+			bench_give_up("a timer fired early");
 		self->late[self->measured++] = late;
 	}
 	if (++self->fired < self->count)
@@ -106,7 +137,9 @@ handle(struct skynet_context *ctx, void *ud, int type, int session, uint32_t sou
 {
 	struct timers *self = ud;
 	(void)source, (void)msg, (void)sz;
-	if (type == BEGIN)
+	if (type == BEGIN && self->unit == 1 && !skynetx_timeout_ms)
+		bench_skip(ctx, "no timeouts of milliseconds");
+	else if (type == BEGIN)
 		create(ctx, self);
 	else if (type == PTYPE_RESPONSE)
 		fire(ctx, self, session - self->first);
@@ -118,6 +151,7 @@ timers_init(struct timers *self, struct skynet_context *ctx, const char *parm)
 {
 	(void)parm;
 	self->count = bench_setting(ctx, "count");
+	self->unit = bench_setting(ctx, "unit");
 	self->due = malloc((size_t)self->count * sizeof(int64_t));
 	self->late = malloc((size_t)self->count * sizeof(int64_t));
 	if (self->due == NULL || self->late == NULL)
