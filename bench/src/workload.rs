@@ -225,6 +225,16 @@ pub const WORKLOADS: &[Workload] = &[
         ..BUSY
     },
     Workload {
+        name: "lua-set-cancel",
+        about: "the same with 300 k timeouts of skynet.timeout_ms",
+        program: "cancel",
+        settings: &[("pending", 1000)],
+        count: (300_000, 1000),
+        measures: &[higher("rate", "pairs/s")],
+        rate: false,
+        ..BUSY
+    },
+    Workload {
         name: "idle",
         about: "200 Lua services, 8 workers, nothing to do for 10 s",
         measured: Measured::Watched,

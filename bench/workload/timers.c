@@ -61,6 +61,13 @@ offset(void)
 	return least;
 }
 
+/* The number of a timeout, from 0. Sessions count up and begin again at 1. */
+static long
+number(struct timers *self, long session)
+{
+	return session < self->first ? session - self->first + INT32_MAX : session - self->first;
+}
+
 /* One of centiseconds; its session is drawn by the core. When it is due. */
 static int64_t
 set_ticks(struct skynet_context *ctx, struct timers *self, long i, long ticks)
@@ -76,7 +83,7 @@ set_ticks(struct skynet_context *ctx, struct timers *self, long i, long ticks)
 	at = session ? atol(session) : 0;
 	if (i == 0)
 		self->first = at;
-	if (at - self->first != i)
+	if (at <= 0 || number(self, at) != i)
 		bench_give_up("sessions are not in a row");
 	return before == after ? ((int64_t)before + self->offset + ticks) * TICK : 0;
 }
@@ -142,7 +149,7 @@ handle(struct skynet_context *ctx, void *ud, int type, int session, uint32_t sou
 	else if (type == BEGIN)
 		create(ctx, self);
 	else if (type == PTYPE_RESPONSE)
-		fire(ctx, self, session - self->first);
+		fire(ctx, self, number(self, session));
 	return 0;
 }
 
