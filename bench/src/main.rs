@@ -10,6 +10,7 @@ mod stats;
 mod subject;
 mod workload;
 
+use std::collections::HashSet;
 use std::fs;
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -176,6 +177,10 @@ fn subjects(options: &mut Options) -> Result<Vec<Subject>, String> {
         }
         all.retain(|s| only.contains(&s.name));
     }
+    let names: HashSet<&str> = all.iter().map(|s| s.name.as_str()).collect();
+    if names.len() < all.len() {
+        return Err("two subjects have the same name".to_owned());
+    }
     for (at, subject) in all.iter_mut().enumerate() {
         subject.check()?;
         subject.modules = PathBuf::from(format!("modules-{at}"));
@@ -201,6 +206,9 @@ fn subjects_of<'a>(workload: &Workload, all: &'a [Subject]) -> Vec<&'a Subject> 
     chosen
 }
 
+/// The runs of one workload on its subjects.
+type Outcomes<'a> = Vec<(&'a Subject, Vec<Outcome>)>;
+
 /// Runs everything; how many pairs of workload and subject failed.
 fn bench(mut options: Options) -> Result<usize, String> {
     let subjects = subjects(&mut options)?;
@@ -222,80 +230,46 @@ fn bench(mut options: Options) -> Result<usize, String> {
             None => jobs.extend(options.threads.iter().map(|threads| (*workload, *threads))),
         }
     }
-    let total: usize = jobs
-        .iter()
-        .map(|(workload, _)| subjects_of(workload, &subjects).len() * options.runs)
-        .sum();
-    let mut progress = Progress { done: 0, total };
+    let mut progress = Progress {
+        done: 0,
+        total: jobs
+            .iter()
+            .map(|(workload, _)| subjects_of(workload, &subjects).len() * options.runs)
+            .sum(),
+    };
     let mut table = Table {
         subjects: subjects.iter().map(|s| s.name.clone()).collect(),
         reference: reference.to_owned(),
         rows: Vec::new(),
     };
+    let machine = report::machine();
     let mut failures = 0;
     for (workload, threads) in jobs {
         let chosen = subjects_of(workload, &subjects);
-        let limit = options
-            .timeout
-            .unwrap_or(Duration::from_secs(180).mul_f64(options.scale.max(1.0)));
-        let mut outcomes: Vec<(&Subject, Vec<Outcome>)> =
-            chosen.iter().map(|s| (*s, Vec::new())).collect();
-        for round in 1..=options.runs {
-            for (subject, done) in &mut outcomes {
-                progress.done += 1;
-                let what = format!(
-                    "{} thread={threads} {round}/{} {}",
-                    workload.name, options.runs, subject.name
-                );
-                // What failed or was skipped once would be so again.
-                if done.iter().any(|o| !matches!(o, Outcome::Results(_))) {
-                    continue;
-                }
-                progress.show(&what);
-                let run = run::Run {
-                    workload,
-                    subject,
-                    threads,
-                    scale: options.scale,
-                    limit,
-                };
-                let outcome = run.go(work.path());
-                match &outcome {
-                    Outcome::Results(results) => {
-                        let text: Vec<String> = results
-                            .iter()
-                            .map(|r| format!("{} {} {}", r.name, stats::number(r.value), r.unit))
-                            .collect();
-                        progress.show(&format!("{what}: {}", text.join(", ")));
-                    }
-                    Outcome::Skipped(why) => progress.show(&format!("{what}: skipped, {why}")),
-                    Outcome::Failed(why) => {
-                        failures += 1;
-                        progress.end();
-                        eprintln!("bench: FAILED: {what}: {why}");
-                    }
-                }
-                done.push(outcome);
-            }
-        }
+        let outcomes = alternate(
+            &options,
+            workload,
+            threads,
+            &chosen,
+            work.path(),
+            &mut progress,
+        );
+        let failed = |done: &Vec<Outcome>| done.iter().any(|o| matches!(o, Outcome::Failed(_)));
+        failures += outcomes.iter().filter(|(_, done)| failed(done)).count();
         for measure in workload.measures {
+            let cell = |subject: &Subject| {
+                let runs = outcomes.iter().find(|(of, _)| of.name == subject.name);
+                runs.map_or(Cell::None, |(_, done)| Cell::of(measure.name, done))
+            };
             table.rows.push(Row {
                 workload: workload.name,
                 measure,
                 threads,
-                cells: subjects
-                    .iter()
-                    .map(
-                        |s| match outcomes.iter().find(|(of, _)| of.name == s.name) {
-                            Some((_, done)) => Cell::of(measure.name, done),
-                            None => Cell::None,
-                        },
-                    )
-                    .collect(),
+                cells: subjects.iter().map(cell).collect(),
             });
         }
-        // After each workload, so that a run that is broken off leaves what it has.
-        save(&options, &subjects, &table)?;
+        // After each workload, so that what is broken off leaves what it has.
+        save(&options, &machine, &subjects, &table)?;
     }
     progress.end();
     println!("{}", report::table(&table));
@@ -303,27 +277,89 @@ fn bench(mut options: Options) -> Result<usize, String> {
     Ok(failures)
 }
 
-fn save(options: &Options, subjects: &[Subject], table: &Table) -> Result<(), String> {
+/// Runs a workload on one subject after the other, and all that again.
+fn alternate<'a>(
+    options: &Options,
+    workload: &Workload,
+    threads: u32,
+    subjects: &[&'a Subject],
+    work: &Path,
+    progress: &mut Progress,
+) -> Outcomes<'a> {
+    let limit = Duration::from_secs(180).mul_f64(options.scale.max(1.0));
+    let limit = options.timeout.unwrap_or(limit);
+    let mut outcomes: Outcomes = subjects.iter().map(|s| (*s, Vec::new())).collect();
+    for round in 1..=options.runs {
+        for (subject, done) in &mut outcomes {
+            progress.done += 1;
+            // What failed or was skipped once would be so again.
+            if done.iter().any(|o| !matches!(o, Outcome::Results(_))) {
+                continue;
+            }
+            let what = format!(
+                "{} thread={threads} {round}/{} {}",
+                workload.name, options.runs, subject.name
+            );
+            progress.show(&what, None);
+            let run = run::Run {
+                workload,
+                subject,
+                threads,
+                scale: options.scale,
+                limit,
+            };
+            let outcome = run.go(work);
+            match &outcome {
+                Outcome::Results(results) => {
+                    let text: Vec<String> = results
+                        .iter()
+                        .map(|r| format!("{} {} {}", r.name, stats::number(r.value), r.unit))
+                        .collect();
+                    progress.show(&what, Some(&text.join(", ")));
+                }
+                Outcome::Skipped(why) => progress.show(&what, Some(&format!("skipped, {why}"))),
+                Outcome::Failed(why) => {
+                    progress.end();
+                    eprintln!("bench: FAILED: {what}: {why}");
+                }
+            }
+            done.push(outcome);
+        }
+    }
+    outcomes
+}
+
+fn save(
+    options: &Options,
+    machine: &str,
+    subjects: &[Subject],
+    table: &Table,
+) -> Result<(), String> {
     let page = options.out.join("results.md");
-    let text = report::page(table, subjects, options.runs, options.scale);
+    let text = report::page(table, machine, subjects, options.runs, options.scale);
     fs::write(&page, text).map_err(|e| format!("{}: {e}", page.display()))?;
     picture::draw(table, &options.out.join("results.svg"))
 }
 
-/// One line on stderr that changes while we work; a line for each step when stderr is a file.
+/// One line on stderr that changes while we work; a line for each result when stderr is a file.
 struct Progress {
     done: usize,
     total: usize,
 }
 
 impl Progress {
-    fn show(&self, text: &str) {
+    fn show(&self, what: &str, result: Option<&str>) {
         let mut err = std::io::stderr();
-        let line = format!("[{}/{}] {text}", self.done, self.total);
+        let line = format!(
+            "[{}/{}] {what}: {}",
+            self.done,
+            self.total,
+            result.unwrap_or("…")
+        );
         // Nobody needs to know that nobody reads it.
         let _ = match err.is_terminal() {
             true => write!(err, "\r\x1b[K{line}").and_then(|()| err.flush()),
-            false if text.contains(": ") => writeln!(err, "{line}"),
+            false if result.is_some() => writeln!(err, "{line}"),
             false => Ok(()),
         };
     }

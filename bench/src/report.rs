@@ -7,10 +7,9 @@ use crate::stats::{Cell, Table, number};
 use crate::subject::Subject;
 
 /// The whole page: what was run where, and the table.
-pub fn page(table: &Table, subjects: &[Subject], runs: usize, scale: f64) -> String {
+pub fn page(table: &Table, machine: &str, subjects: &[Subject], runs: usize, scale: f64) -> String {
     let mut text = String::from("# Benchmark\n\n");
-    write!(text, "{}; median (least … most) of {runs} runs", machine())
-        .expect("a String takes all");
+    write!(text, "{machine}; median (least … most) of {runs} runs").expect("a String takes all");
     if scale != 1.0 {
         write!(text, ", workloads {scale} times the usual size").expect("a String takes all");
     }
@@ -107,8 +106,8 @@ fn cell(cell: &Cell) -> String {
     }
 }
 
-/// The machine in a few words.
-fn machine() -> String {
+/// The machine in a few words, and how busy it is.
+pub fn machine() -> String {
     let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
     let cpus = read("/proc/cpuinfo");
     let model = cpus
@@ -118,7 +117,7 @@ fn machine() -> String {
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     let load = read("/proc/loadavg");
     format!(
-        "{}, {cores} cores, Linux {}, load {} when this was written",
+        "{}, {cores} cores, Linux {}, load {} at the start",
         model.trim(),
         read("/proc/sys/kernel/osrelease").trim(),
         load.split(' ').next().unwrap_or("?")

@@ -139,6 +139,7 @@ fn what_is_not_there_is_an_error() {
             "x: no /nonexistent/skynet",
         ),
         (&["--scale", "0"], "scale"),
+        (&["--subject", "ours=."], "the same name"),
     ] {
         let done = bench(out.path(), arguments);
         assert!(!done.status.success(), "{arguments:?}");
