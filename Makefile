@@ -4,6 +4,7 @@
 #
 #   make [linux] [LUA=5.4|5.5] [API=1.8|head]
 #   make test | check | demo | headers | clean | cleanall
+#   make bench [BENCH=WORKLOADS] [RUNS=] [THREADS=] [SCALE=] [SUBJECTS=] [SKYNET_UPSTREAM=]
 #   make install | uninstall [PREFIX=/usr/local] [DESTDIR=]
 #
 # Each Lua version has its own folder, target/lua54 or target/lua55, with cargo's files and a
@@ -109,7 +110,7 @@ all: copies
 # the build script of the core left Lua.
 cargo:
 	@mkdir -p $(TARGET_DIR)
-	$(RUN_CARGO) build --release --workspace --exclude headers $(FEATURES) \
+	$(RUN_CARGO) build --release --workspace --exclude headers --exclude bench $(FEATURES) \
 		--message-format=json-render-diagnostics > $(TARGET_DIR)/build.json
 	$(RUN_CARGO) rustc --release --lib --crate-type cdylib,staticlib $(FEATURES) -- \
 		-C link-arg=-Wl,-soname,$(SONAME)
@@ -170,7 +171,7 @@ $(LUA_CLIB:%=$(LUA_CLIB_PATH)/%.so): stage
 
 # ---- tests and the rest ----
 
-.PHONY: test check demo headers clean cleanall jemalloc update3rd
+.PHONY: test check demo bench headers clean cleanall jemalloc update3rd
 
 # Every test, against the staged node.
 test: stage
@@ -186,6 +187,19 @@ check: stage
 
 demo: all
 	$(DEMO_CMD)
+
+# bench/README.md says what the variables mean.
+BENCH ?=
+RUNS ?= 5
+THREADS ?= 2
+SCALE ?= 1
+SUBJECTS ?=
+BENCH_OUT ?= $(TARGET_DIR)/bench
+
+bench: stage
+	$(RUN_CARGO) build -q --release -p bench
+	$(RELEASE)/bench --node $(NODE) --out $(BENCH_OUT) --runs $(RUNS) --threads $(THREADS) --scale $(SCALE) \
+		$(if $(SUBJECTS),--only $(SUBJECTS)) $(BENCH)
 
 headers:
 	$(HEADERS_CMD)
