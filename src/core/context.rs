@@ -243,7 +243,8 @@ impl Context {
 
     /// Runs the callback on one message; the answer is when it ended, in ticks, if that is measured. Only for the
     /// thread that runs the service.
-    fn deliver(&self, message: Message) -> Option<u64> {
+    #[inline(always)]
+    fn deliver_inlined(&self, message: Message) -> Option<u64> {
         CURRENT.set(self.handle());
         // SAFETY: the running thread is the only user of the cell.
         let Some(callback) = (unsafe { *self.callback.get() }) else {
@@ -285,6 +286,11 @@ impl Context {
         let cpu = self.cpu.load(Ordering::Relaxed) + lap.spent;
         self.cpu.store(cpu, Ordering::Relaxed);
         Some(lap.end)
+    }
+
+    /// As [`Context::deliver_inlined`], where it need not be fast.
+    fn deliver(&self, message: Message) {
+        self.deliver_inlined(message);
     }
 
     /// Logs that the mailbox got too long, once for each doubling (core.md §6.4).
@@ -446,7 +452,7 @@ fn run(monitor: &WorkerMonitor, mut turn: Turn, share: Share) -> Option<Turn> {
         }
         context.report_overload();
         monitor.trigger(message.source, context.handle());
-        let end = context.deliver(message);
+        let end = context.deliver_inlined(message);
         monitor.trigger(0, 0);
         todo -= 1;
         if todo == 0 {

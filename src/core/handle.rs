@@ -5,13 +5,13 @@
 //! skipped (core.md §4.3). The table knows nothing about services beyond their handle.
 //!
 //! Looking a handle up takes no lock and writes nothing that another thread writes: the thread says in its own
-//! [`Mark`] that it is looking. Who takes a service out of the table waits until every thread that may have
+//! [`Record`] that it is looking. Who takes a service out of the table waits until every thread that may have
 //! seen it has finished looking, which is a matter of nanoseconds: what is done under a mark is short, and never
 //! runs a service.
 
 #![allow(unsafe_code)]
 
-use super::readers::{Mark, Readers};
+use super::readers::{Readers, Record};
 use crate::sync::atomic::{AtomicPtr, Ordering};
 use crate::sync::{Arc, Mutex};
 use std::collections::BTreeMap;
@@ -172,7 +172,8 @@ impl<T: Registered> HandleTable<T> {
     }
 
     /// Runs `f` on a live service. `f` is short: it runs no service, waits for nothing and retires nobody.
-    pub fn with<R>(&self, mark: &Mark, handle: u32, f: impl FnOnce(&Arc<T>) -> R) -> Option<R> {
+    #[inline(always)]
+    pub fn with<R>(&self, mark: &Record, handle: u32, f: impl FnOnce(&Arc<T>) -> R) -> Option<R> {
         let _reading = mark.enter();
         // SAFETY: slots and services that were found stay until the mark is left.
         let service = unsafe {
@@ -185,7 +186,7 @@ impl<T: Registered> HandleTable<T> {
     }
 
     /// A reference to a live service.
-    pub fn grab(&self, mark: &Mark, handle: u32) -> Option<Arc<T>> {
+    pub fn grab(&self, mark: &Record, handle: u32) -> Option<Arc<T>> {
         self.with(mark, handle, Arc::clone)
     }
 

@@ -165,6 +165,7 @@ impl Mailbox {
 
     /// Queues a message.
     #[must_use]
+    #[inline(always)]
     pub fn push(&self, message: Message) -> Pushed {
         let mut link: Option<Box<Block>> = None;
         let mut spins = 0;
@@ -212,7 +213,7 @@ impl Mailbox {
                     let slot = &block.slots[offset as usize];
                     slot.message.with_mut(|to| {
                         // SAFETY: the position is ours alone, and its slot is empty.
-                        unsafe { (*to).write(message) };
+                        unsafe { message.write_fields((*to).as_mut_ptr()) };
                     });
                     slot.full.store(true, Ordering::Release);
                     if let Some(block) = link {
@@ -252,6 +253,7 @@ impl Mailbox {
         }
     }
 
+    #[cold]
     fn spare_block(&self) -> Box<Block> {
         let spare = self
             .tail
@@ -278,11 +280,18 @@ impl Mailbox {
     ///
     /// # Safety
     /// The caller has the turn, or keeps every other thread from popping.
+    #[inline(always)]
     pub unsafe fn pop(&self) -> Popped {
         // SAFETY: passed on.
-        if let Some(message) = unsafe { self.take() } {
-            return Popped::Message(message);
+        match unsafe { self.take() } {
+            Some(message) => Popped::Message(message),
+            // SAFETY: passed on.
+            None => unsafe { self.go_idle() },
         }
+    }
+
+    /// What [`Mailbox::pop`] does when no message is written.
+    unsafe fn go_idle(&self) -> Popped {
         let position = self.head.position.load(Ordering::Relaxed);
         let tail = self.tail.word.load(Ordering::Acquire);
         if tail >> SHIFT != position {
@@ -310,14 +319,22 @@ impl Mailbox {
         ) {
             Ok(_) => Popped::Idle { retired },
             // SAFETY: passed on.
-            Err(_) => unsafe { self.pop() },
+            Err(_) => unsafe { self.pop_again() },
         }
+    }
+
+    #[cold]
+    #[inline(never)]
+    unsafe fn pop_again(&self) -> Popped {
+        // SAFETY: passed on.
+        unsafe { self.pop() }
     }
 
     /// The oldest message, if it is written. The turn stays where it is.
     ///
     /// # Safety
     /// As [`Mailbox::pop`].
+    #[inline(always)]
     pub unsafe fn take(&self) -> Option<Message> {
         let block = self.head.block.load(Ordering::Acquire);
         // SAFETY: the block of the head is freed by pops only.
@@ -330,8 +347,9 @@ impl Mailbox {
             return None;
         }
         let message = slot.message.with(|from| {
-            // SAFETY: a full slot holds a message, which we take out.
-            unsafe { (*from).assume_init_read() }
+            // SAFETY: a full slot holds a message, which we take out. Field by field, as it was written: a wider
+            // read of what was written in parts a moment ago stalls the processor.
+            unsafe { Message::read_fields((*from).as_ptr()) }
         });
         slot.full.store(false, Ordering::Relaxed);
         let position = if offset + 1 == ROOM {

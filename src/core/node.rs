@@ -6,21 +6,14 @@ use super::handle::HandleTable;
 use super::harbor::Harbor;
 use super::message::Message;
 use super::module::Modules;
-use super::readers::Mark;
 use super::scheduler::Scheduler;
 use super::timer::Timer;
 use super::turn;
 use crate::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use crate::sync::{Arc, Condvar, Mutex};
-use std::cell::OnceCell;
 
 /// There is one node in a process, as C code expects.
 pub static NODE: Node = Node::new();
-
-thread_local! {
-    /// The thread's membership among the readers of the node's handle table.
-    static MARK: OnceCell<Mark> = const { OnceCell::new() };
-}
 
 /// See the fields' types.
 pub struct Node {
@@ -63,6 +56,12 @@ impl Node {
 
     /// Queues `message` for a local service; gives it back when there is none.
     pub fn push(&'static self, handle: u32, message: Message) -> Result<(), Message> {
+        self.push_inlined(handle, message)
+    }
+
+    /// As [`Node::push`], for the one place where it matters.
+    #[inline(always)]
+    pub fn push_inlined(&'static self, handle: u32, message: Message) -> Result<(), Message> {
         let mut parcel = Some(message);
         let turn = self.with(handle, |context| {
             parcel
@@ -80,14 +79,12 @@ impl Node {
     }
 
     /// Runs `f` on a live service; see [`HandleTable::with`] for what `f` may do.
+    #[inline(always)]
     pub fn with<R>(&'static self, handle: u32, f: impl FnOnce(&Arc<Context>) -> R) -> Option<R> {
-        let mut f = Some(f);
-        let mut look = |mark: &Mark| f.take().and_then(|f| self.handles.with(mark, handle, f));
         let readers = &self.handles.readers;
-        match MARK.try_with(|mark| look(mark.get_or_init(|| readers.mark()))) {
-            Ok(found) => found,
-            // A thread that is ending has given its mark back already.
-            Err(_) => look(&readers.mark()),
+        match readers.of_thread() {
+            Some(record) => self.handles.with(record, handle, f),
+            None => self.handles.with(&readers.mark(), handle, f),
         }
     }
 

@@ -5,13 +5,16 @@
 
 use crate::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering, fence};
 use crate::sync::{spin_loop, thread};
+#[cfg(not(loom))]
+use std::cell::{Cell, OnceCell};
+use std::ops::Deref;
 
 /// Looks at a reader that is inside before the waiting thread lets others run.
 const SPINS: u32 = if cfg!(loom) { 0 } else { 100 };
 
-/// One thread's word. On a cache line of its own, so that readers do not disturb each other.
+/// One reader's word. On a cache line of its own, so that readers do not disturb each other.
 #[repr(align(64))]
-struct Record {
+pub struct Record {
     /// Odd while the thread is inside. Only its thread writes.
     visits: AtomicU32,
     /// A thread has the record. Records of threads that ended are used again.
@@ -25,8 +28,27 @@ pub struct Readers {
     first: AtomicPtr<Record>,
 }
 
-/// A thread's membership.
+/// A reader's membership: its record, until it is dropped.
 pub struct Mark(*const Record);
+
+#[cfg(not(loom))]
+thread_local! {
+    /// The record of [`OWN`], for those in a hurry.
+    static RECORD: Cell<Option<&'static Record>> = const { Cell::new(None) };
+    /// The thread's membership in the node's table.
+    static OWN: OnceCell<Own> = const { OnceCell::new() };
+}
+
+/// A mark that goes with its thread.
+#[cfg(not(loom))]
+struct Own(Mark);
+
+#[cfg(not(loom))]
+impl Drop for Own {
+    fn drop(&mut self) {
+        RECORD.set(None);
+    }
+}
 
 /// The time inside; ends when it is dropped.
 pub struct Reading<'a> {
@@ -89,6 +111,25 @@ impl Readers {
         }
     }
 
+    /// The calling thread's own record; `None` in a thread that is ending, which takes a [`Readers::mark`]. Only
+    /// for the table of the node, of which there is one.
+    #[cfg(not(loom))]
+    #[inline(always)]
+    pub fn of_thread(&'static self) -> Option<&'static Record> {
+        RECORD.get().or_else(|| self.enlist())
+    }
+
+    #[cfg(not(loom))]
+    #[cold]
+    fn enlist(&'static self) -> Option<&'static Record> {
+        let record = OWN.try_with(|own| own.get_or_init(|| Own(self.mark())).0.0);
+        // SAFETY: records live as long as the list, which is static, and this one is the thread's until its
+        // locals are destroyed; then `RECORD` is cleared first.
+        let record = unsafe { record.ok()?.as_ref() };
+        RECORD.set(record);
+        record
+    }
+
     /// Waits until every reader that is inside now has left. Not for a thread that is inside.
     pub fn wait(&self) {
         // Pairs with the fence in `enter`: a reader that we do not see inside sees what we changed.
@@ -128,16 +169,20 @@ impl Drop for Readers {
     }
 }
 
-impl Mark {
-    fn record(&self) -> &Record {
+impl Deref for Mark {
+    type Target = Record;
+
+    fn deref(&self) -> &Record {
         // SAFETY: records live as long as the table, which outlives its marks.
         unsafe { &*self.0 }
     }
+}
 
+impl Record {
     /// Goes inside. Going inside once more while inside is allowed.
-    #[inline]
+    #[inline(always)]
     pub fn enter(&self) -> Reading<'_> {
-        let record = self.record();
+        let record = self;
         let visits = record.visits.load(Ordering::Relaxed);
         if !visits.is_multiple_of(2) {
             return Reading {
@@ -160,12 +205,12 @@ impl Mark {
 
 impl Drop for Mark {
     fn drop(&mut self) {
-        self.record().used.store(false, Ordering::Release);
+        self.used.store(false, Ordering::Release);
     }
 }
 
 impl Drop for Reading<'_> {
-    #[inline]
+    #[inline(always)]
     fn drop(&mut self) {
         self.record.visits.store(self.after, Ordering::Release);
     }

@@ -117,6 +117,7 @@ impl<O: Owner> Parcel for Turn<O> {
 
 /// Queues a message, whatever the state of the service. A turn is to be given to the scheduler.
 #[must_use]
+#[inline(always)]
 pub fn push<O: Owner>(owner: &Arc<O>, message: Message) -> Option<Turn<O>> {
     match owner.queue().mailbox.push(message) {
         Pushed::Queued => None,
@@ -164,6 +165,7 @@ impl<O: Owner> Turn<O> {
     }
 
     /// Takes the oldest message and gives the turn back, unless there was none.
+    #[inline(always)]
     pub fn pop(self) -> (Next, Option<Self>) {
         let queue = self.queue();
         let poppers = queue.alone.then(|| queue.mailbox.lock_poppers());
