@@ -135,6 +135,8 @@ impl<P: Parcel> Local<P> {
             }
             match self.take(head, many) {
                 Ok(()) => {
+                    #[cfg(seeded = "steal")]
+                    let first = self.entry(head).load(Ordering::Relaxed);
                     to.tail.store(start + many - 1, Ordering::Release);
                     // SAFETY: as in `pop`; the others went on in `to`.
                     return Some(unsafe { P::from_raw(first) });
@@ -146,10 +148,6 @@ impl<P: Parcel> Local<P> {
 
     /// Claims `many` entries from `head` on.
     fn take(&self, head: u64, many: u64) -> Result<(), u64> {
-        if cfg!(seeded = "steal") {
-            self.head.store(head + many, Ordering::Release);
-            return Ok(());
-        }
         self.head
             .compare_exchange(head, head + many, Ordering::AcqRel, Ordering::Acquire)
             .map(drop)
