@@ -241,6 +241,9 @@ fn serve(config: &Config) -> Result<(), Failure> {
     NODE.handles.set_node(config.harbor as u32);
     NODE.modules.set_path(&config.module_path);
     NODE.timer.start();
+    NODE.timer
+        .open()
+        .map_err(|error| system("Can't start the timer", &error))?;
     net::start().map_err(|error| system("Can't start the socket engine", &error))?;
     net::look_up_aside();
     NODE.profile.store(config.profile, Ordering::Relaxed);

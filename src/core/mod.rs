@@ -5,7 +5,8 @@
 //! - [`handle`], [`address`]: numbers and names of services
 //! - [`message`], [`mailbox`], [`scheduler`]: what is sent, where it waits, who runs it
 //! - [`send`], [`command`]: what services ask for
-//! - [`timer`], [`monitor`], [`log`], [`env`], [`module`], [`harbor`]: one concern each
+//! - [`timer`], [`pending`]: the clock, and timeouts
+//! - [`monitor`], [`log`], [`env`], [`module`], [`harbor`]: one concern each
 
 pub mod address;
 pub mod command;
@@ -20,6 +21,7 @@ pub mod message;
 pub mod module;
 pub mod monitor;
 pub mod node;
+pub mod pending;
 pub mod scheduler;
 pub mod send;
 pub mod timer;
