@@ -338,6 +338,28 @@ local function start_timer(ti)
 	return session
 end
 
+-- Additions of our core; nil on another one.
+local timeout_ms, timeout_cancel = core.timeout_ms, core.timeout_cancel
+
+-- Without the addition, as many ticks as it takes.
+local function start_timer_ms(ms)
+	if not timeout_ms then
+		return start_timer((ms + 9) // 10)
+	end
+	local session = skynet.genid()
+	timeout_ms(skynet.self(), ms, session)
+	return session
+end
+
+-- Nobody wants the timer of `session` any more.
+local function drop_timer(session)
+	if timeout_cancel and timeout_cancel(skynet.self(), session) then
+		waiting[session] = nil
+	else
+		waiting[session] = CANCELLED	-- its message is still to come
+	end
+end
+
 -- ---------------------------------------------------------------- addresses, environment
 
 function skynet.address(addr)
@@ -572,17 +594,44 @@ function skynet.trace_timeout(on)
 	label_timers = on and true or false
 end
 
-function skynet.timeout(ti, func)
-	local session = start_timer(ti)
+-- A fiber that begins with `func` when the timer of `session` is due.
+local function await_timer(session, func)
 	local fiber = take_fiber()
 	assert(waiting[session] == nil)
 	waiting[session] = fiber
 	fiber.entry = func
 	fiber.why = "timer"
+	return fiber
+end
+
+function skynet.timeout(ti, func)
+	local fiber = await_timer(start_timer(ti), func)
 	if label_timers then
 		fiber.label = traceback(string.format("TIMER %d+%d : ", core.now(), ti), 2)
 	end
 	return fiber.co
+end
+
+-- As skynet.timeout, in milliseconds and never early; returns a token for skynet.cancel.
+function skynet.timeout_ms(ms, func)
+	local session = start_timer_ms(ms)
+	local fiber = await_timer(session, func)
+	if label_timers then
+		fiber.label = traceback(string.format("TIMER %d+%d ms : ", core.now(), ms), 2)
+	end
+	return session
+end
+
+-- Takes back what skynet.timeout_ms has started.  True if its function has not begun, and now it never will.
+function skynet.cancel(token)
+	local fiber = waiting[token]
+	if not fiber or fiber.why ~= "timer" or not fiber.entry then
+		return false
+	end
+	drop_timer(token)
+	fiber.entry, fiber.label = nil, nil
+	retire(fiber)	-- it never ran
+	return true
 end
 
 -- Parks the current fiber under `token`, so that wakeup(token) finds it.
@@ -613,7 +662,17 @@ function skynet.sleep(ti, token)
 	token = free_token(token)
 	local session = start_timer(ti)
 	if park_named(token, session, "sleep") == BREAK then
-		waiting[session] = CANCELLED	-- the timer still runs
+		drop_timer(session)
+		return BREAK
+	end
+end
+
+-- As skynet.sleep, in milliseconds and never early.
+function skynet.sleep_ms(ms, token)
+	token = free_token(token)
+	local session = start_timer_ms(ms)
+	if park_named(token, session, "sleep") == BREAK then
+		drop_timer(session)
 		return BREAK
 	end
 end
@@ -640,8 +699,10 @@ end
 local function kill_parked(fiber, session)
 	if fiber.why == "wait" then
 		waiting[session] = nil
+	elseif fiber.why == "call" then
+		waiting[session] = CANCELLED	-- its answer is still to come
 	else
-		waiting[session] = CANCELLED	-- its answer or timer is still to come
+		drop_timer(session)
 	end
 	local token = fiber.token
 	if token ~= nil and sleepers[token] == session then
@@ -780,7 +841,7 @@ function request:close()
 		end
 		batch.open = {}
 		if batch.timer then
-			waiting[batch.timer] = CANCELLED
+			drop_timer(batch.timer)
 			batch.timer = nil
 		end
 	end

@@ -237,6 +237,12 @@ macro_rules! on_both {
     };
 }
 
+/// What skynetx.h adds.
+#[test]
+fn additions() {
+    ours().group("timerx", &[]);
+}
+
 on_both! {
     command(on) {
         on.group("command", &[]);

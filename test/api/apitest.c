@@ -330,6 +330,7 @@ static const struct {
 	{ "memory", memory_cases },
 	{ "msglog", msglog_cases },
 	{ "endless", endless_cases },
+	{ "timerx", timerx_cases },
 	{ "plain", plain_cases },
 	{ "core", core_cases },
 };
