@@ -37,6 +37,8 @@ pub struct Context {
     handle: AtomicU32,
     mailbox: std::sync::OnceLock<Arc<Mailbox>>,
     instance: Instance<'static>,
+    /// Module and parameter of the launch, for people.
+    label: Box<[u8]>,
     callback: UnsafeCell<Option<Callback>>,
     reply: UnsafeCell<[u8; REPLY_SIZE]>,
     session: AtomicI32,
@@ -77,11 +79,12 @@ impl Registered for Context {
 }
 
 impl Context {
-    fn new(instance: Instance<'static>, profile: bool) -> Self {
+    fn new(instance: Instance<'static>, label: Box<[u8]>, profile: bool) -> Self {
         Context {
             handle: AtomicU32::new(0),
             mailbox: std::sync::OnceLock::new(),
             instance,
+            label,
             callback: UnsafeCell::new(None),
             reply: UnsafeCell::new([0; REPLY_SIZE]),
             session: AtomicI32::new(0),
@@ -100,6 +103,11 @@ impl Context {
     /// The handle of the service.
     pub fn handle(&self) -> u32 {
         Registered::handle(self)
+    }
+
+    /// Module and parameter that the service was launched with.
+    pub fn label(&self) -> &[u8] {
+        &self.label
     }
 
     /// Where messages for the service go.
@@ -330,7 +338,12 @@ pub fn launch(
 ) -> Result<(u32, Option<Arc<Context>>), LaunchFailed> {
     let module = NODE.modules.query(name).ok_or(LaunchFailed)?;
     let instance = module.create().ok_or(LaunchFailed)?;
-    let context = Arc::new(Context::new(instance, NODE.profile.load(Ordering::Relaxed)));
+    let label = match parm {
+        Some(parm) => [name.to_bytes(), b" ", parm.to_bytes()].concat(),
+        None => name.to_bytes().to_vec(),
+    };
+    let profile = NODE.profile.load(Ordering::Relaxed);
+    let context = Arc::new(Context::new(instance, label.into(), profile));
     NODE.live.fetch_add(1, Ordering::Relaxed);
     let handle = NODE.handles.register(&context);
     // SAFETY: the context lives in our Arc, and this is the one call of `_init`.
@@ -401,9 +414,9 @@ pub fn dispatch(
                 format_args!("{mark}May overload, message queue length = {overload}"),
             );
         }
-        monitor.trigger(message.source, handle);
+        monitor.trigger(message.source, handle, message.kind());
         context.deliver(message);
-        monitor.trigger(0, 0);
+        monitor.trigger(0, 0, 0);
         todo -= 1;
         if context.retired.load(Ordering::Relaxed) {
             // The next round answers what is left.
