@@ -594,43 +594,43 @@ function skynet.trace_timeout(on)
 	label_timers = on and true or false
 end
 
--- A fiber that begins with `func` when the timer of `session` is due.
-local function await_timer(session, func)
+function skynet.timeout(ti, func)
+	local session = start_timer(ti)
 	local fiber = take_fiber()
 	assert(waiting[session] == nil)
 	waiting[session] = fiber
 	fiber.entry = func
 	fiber.why = "timer"
-	return fiber
-end
-
-function skynet.timeout(ti, func)
-	local fiber = await_timer(start_timer(ti), func)
 	if label_timers then
 		fiber.label = traceback(string.format("TIMER %d+%d : ", core.now(), ti), 2)
 	end
 	return fiber.co
 end
 
+-- Nobody asks for the thread of such a timer, so it gets its fiber when it is due.
+local function timer_due(timer)
+	run(take_fiber(), timer.entry)
+end
+
 -- As skynet.timeout, in milliseconds and never early; returns a token for skynet.cancel.
 function skynet.timeout_ms(ms, func)
 	local session = start_timer_ms(ms)
-	local fiber = await_timer(session, func)
-	if label_timers then
-		fiber.label = traceback(string.format("TIMER %d+%d ms : ", core.now(), ms), 2)
-	end
+	assert(waiting[session] == nil)
+	waiting[session] = {
+		deliver = timer_due,
+		entry = func,
+		label = label_timers and traceback(string.format("TIMER %d+%d ms : ", core.now(), ms), 2) or "TIMER",
+	}
 	return session
 end
 
 -- Takes back what skynet.timeout_ms has started.  True if its function has not begun, and now it never will.
 function skynet.cancel(token)
-	local fiber = waiting[token]
-	if not fiber or fiber.why ~= "timer" or not fiber.entry then
+	local timer = waiting[token]
+	if not timer or timer.deliver ~= timer_due then
 		return false
 	end
 	drop_timer(token)
-	fiber.entry, fiber.label = nil, nil
-	retire(fiber)	-- it never ran
 	return true
 end
 
@@ -1155,6 +1155,9 @@ local function fiber_of(waiter)
 end
 
 local function where_is(waiter)
+	if waiter.deliver == timer_due then
+		return waiter.label
+	end
 	local fiber = fiber_of(waiter)
 	if not fiber or not fiber.co then
 		return BREAK
@@ -1165,7 +1168,8 @@ end
 local function dump_tasks(into)
 	for session, waiter in pairs(waiting) do
 		local fiber = fiber_of(waiter)
-		into[string.format("%s session: %d", fiber and fiber.co or BREAK, session)] = where_is(waiter)
+		local who = fiber and fiber.co or waiter.deliver == timer_due and "timer" or BREAK
+		into[string.format("%s session: %d", who, session)] = where_is(waiter)
 	end
 end
 
