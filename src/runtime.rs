@@ -47,6 +47,8 @@ struct Options {
     /// `sk_endless_seconds`: how often the monitor looks at the workers.
     endless: Duration,
     stop: Option<Stop>,
+    /// `sk_debug_wrap`: counters begin just below their limits.
+    wrap: bool,
 }
 
 /// What SIGTERM and SIGINT do when they are not to end the process at once.
@@ -67,6 +69,7 @@ impl Options {
         Ok(Options {
             endless: seconds(c"sk_endless_seconds", 5)?,
             stop,
+            wrap: NODE.env.get(c"sk_debug_wrap") == Some(c"true"),
         })
     }
 }
@@ -294,12 +297,21 @@ fn serve(config: &Config, options: Options) -> Result<(), Failure> {
     NODE.harbor.set_node(config.harbor as u32);
     NODE.handles.set_node(config.harbor as u32);
     NODE.modules.set_path(&config.module_path);
+    if options.wrap {
+        NODE.handles.skip_to_end();
+        NODE.debug_wrap.store(true, Ordering::Relaxed);
+        // Two seconds from now.
+        NODE.timer.set_tick((1 << 32) - 200);
+    }
     NODE.timer.start();
     NODE.timer
         .open()
         .map_err(|error| system("Can't start the timer", &error))?;
     net::start().map_err(|error| system("Can't start the socket engine", &error))?;
     net::look_up_aside();
+    if options.wrap {
+        net::skip_ids();
+    }
     NODE.profile.store(config.profile, Ordering::Relaxed);
 
     let Ok((logger, _)) = context::launch(&config.logservice, config.logger.as_deref()) else {

@@ -1203,3 +1203,80 @@ end)
     let woken = sleeps(&node) - before;
     assert!(woken <= 8, "{woken} in 4 seconds");
 }
+
+/// Handles, sessions, ticks, socket ids and message counts go past their limits while everything works.
+#[test]
+fn counters_pass_their_limits() {
+    let stage = stage_with(
+        r#"local skynet = require "skynet"
+require "skynet.manager"
+local socket = require "skynet.socket"
+skynet.start(function()
+    local now, first = skynet.now(), skynet.genid()
+    local services, last, low = {}, 0, 0
+    for round = 1, 130 do
+        local service = skynet.newservice "echo"
+        services[#services + 1] = service
+        if service < last then low = low + 1 end
+        last = service
+        if round % 3 == 0 then
+            skynet.kill(table.remove(services, 1))
+        end
+    end
+    for _, service in ipairs(services) do
+        for i = 1, 3 do
+            assert(skynet.call(service, "lua", i) == i)
+        end
+    end
+    skynet.error("handles begin again", low)
+    local session = skynet.genid()
+    skynet.error("sessions begin again", first > 0x7fffff00 and session > 0 and session < 1000)
+    local listener = socket.listen("127.0.0.1", tonumber(skynet.getenv "port"))
+    local ids, most = {}, 0
+    socket.start(listener, function(id)
+        socket.start(id)
+        socket.write(id, socket.readline(id) .. "\n")
+        socket.close(id)
+    end)
+    for i = 1, 60 do
+        local id = assert(socket.open("127.0.0.1", tonumber(skynet.getenv "port")))
+        assert(id > 0 and id <= 0x7fffffff)
+        socket.write(id, i .. "\n")
+        assert(socket.readline(id) == tostring(i))
+        socket.close(id)
+        ids[i] = id
+    end
+    skynet.error("ids begin again", ids[1] > 0x7fff0000 and ids[60] < 1000)
+    -- over the second in which ticks pass 2^32
+    local before = skynet.now()
+    for i = 1, 25 do skynet.sleep(10) end
+    local passed = skynet.now() - before
+    skynet.error("time goes on", passed >= 225 and skynet.now() >= now)
+    for i = 1, 100 do skynet.call(services[1], "lua", i) end
+    skynet.error("messages", skynet.call(services[1], "debug", "STAT").message > 0xffffffff)
+    skynet.error "end of test"
+end)
+"#,
+    );
+    stage.write(
+        "lua/echo.lua",
+        r#"local skynet = require "skynet"
+skynet.start(function()
+    skynet.dispatch("lua", function(_, _, what) skynet.ret(skynet.pack(what)) end)
+end)
+"#,
+    );
+    let config = format!("sk_debug_wrap = true port = {}", stage.port(1));
+    let mut node = start(&stage, &config);
+    node.expect("end of test$", Duration::from_secs(60));
+    for line in [
+        "handles begin again 1",
+        "sessions begin again true",
+        "ids begin again true",
+        "time goes on true",
+        "messages true",
+    ] {
+        expect_log(&node, line);
+    }
+    assert_eq!(node.count("stack traceback"), 0, "{}", node.report());
+}

@@ -18,7 +18,7 @@ use super::mailbox::Mailbox;
 use super::message::{Message, ptype};
 use super::monitor::WorkerMonitor;
 use super::node::{NODE, Node};
-use super::{API_HEAD, log, log_parts, scheduler};
+use super::{API_HEAD, WRAP_AFTER, log, log_parts, scheduler};
 use crate::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering};
 use crate::sync::{Arc, Mutex};
 use crate::sys::cabi::{Callback, ContextPtr, Instance};
@@ -80,6 +80,13 @@ impl Registered for Context {
 
 impl Context {
     fn new(instance: Instance<'static>, label: Box<[u8]>, profile: bool) -> Self {
+        let (session, messages) = match NODE.debug_wrap.load(Ordering::Relaxed) {
+            true => (
+                i32::MAX - WRAP_AFTER as i32,
+                u64::from(u32::MAX - WRAP_AFTER),
+            ),
+            false => (0, 0),
+        };
         Context {
             handle: AtomicU32::new(0),
             mailbox: std::sync::OnceLock::new(),
@@ -87,14 +94,14 @@ impl Context {
             label,
             callback: UnsafeCell::new(None),
             reply: UnsafeCell::new([0; REPLY_SIZE]),
-            session: AtomicI32::new(0),
+            session: AtomicI32::new(session),
             retired: AtomicBool::new(false),
             counted: AtomicBool::new(true),
             endless: AtomicBool::new(false),
             profile,
             cpu_us: AtomicU64::new(0),
             cpu_start_us: AtomicU64::new(0),
-            messages: AtomicU64::new(0),
+            messages: AtomicU64::new(messages),
             logging: AtomicBool::new(false),
             log_file: Mutex::new(None),
         }

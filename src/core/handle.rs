@@ -13,6 +13,8 @@ pub const HANDLE_MASK: u32 = 0x00ff_ffff;
 /// Position of the node number in a handle.
 pub const REMOTE_SHIFT: u32 = 24;
 const FIRST_SIZE: usize = 4;
+/// First number that [`HandleTable::skip_to_end`] leaves out.
+const LOW: u32 = 32;
 const MAX_SIZE: usize = 1 << REMOTE_SHIFT;
 
 /// What the table stores: something that is told its handle once, while it is registered.
@@ -32,6 +34,8 @@ struct Inner<T> {
     node: u32,
     /// Next local number to try, 1..=`HANDLE_MASK`.
     next: u32,
+    /// For tests: from [`LOW`] the numbers go on just below their limit.
+    skip: bool,
     /// Power-of-two many; the slot of a handle is its low bits.
     slots: Vec<Option<Arc<T>>>,
     names: BTreeMap<CString, u32>,
@@ -45,6 +49,7 @@ impl<T: Registered> HandleTable<T> {
             inner: RwLock::new(Inner {
                 node: 0,
                 next: 1,
+                skip: false,
                 slots: Vec::new(),
                 names: BTreeMap::new(),
                 named: BTreeMap::new(),
@@ -55,6 +60,11 @@ impl<T: Registered> HandleTable<T> {
     /// Sets the node number that new handles carry. Only its low byte counts.
     pub fn set_node(&self, node: u32) {
         self.inner.write().node = (node & 0xff) << REMOTE_SHIFT;
+    }
+
+    /// For tests: after the first few services, new numbers come from just below the limit.
+    pub fn skip_to_end(&self) {
+        self.inner.write().skip = true;
     }
 
     /// Gives `service` a handle and makes it visible.
@@ -70,7 +80,10 @@ impl<T: Registered> HandleTable<T> {
                 None => inner.grow(),
             }
         };
-        inner.next = successor(local);
+        inner.next = match successor(local) {
+            LOW if std::mem::take(&mut inner.skip) => HANDLE_MASK - super::WRAP_AFTER,
+            next => next,
+        };
         let handle = inner.node | local;
         service.set_handle(handle);
         inner.slots[slot] = Some(service.clone());
@@ -243,6 +256,20 @@ mod tests {
         table.inner.write().next = HANDLE_MASK;
         assert_eq!(table.register(&item()), HANDLE_MASK);
         assert_eq!(table.register(&item()), 101, "1..=100 are taken");
+    }
+
+    #[test]
+    fn skips_to_its_end() {
+        let table = HandleTable::new();
+        table.skip_to_end();
+        let handles: Vec<u32> = (0..200).map(|_| table.register(&item())).collect();
+        let (low, rest) = handles.split_at(LOW as usize - 1);
+        assert_eq!(low.last(), Some(&(LOW - 1)));
+        let (high, again) = rest.split_at(rest.partition_point(|handle| *handle > HANDLE_MASK / 2));
+        assert!(high.len() > 10 && high.iter().all(|handle| *handle >= HANDLE_MASK - 50));
+        // Those that are taken are left out, and it does not skip again.
+        assert!(again.len() > 100 && again.is_sorted() && again[0] >= LOW);
+        assert!(again.iter().all(|handle| *handle < 1000));
     }
 
     #[test]

@@ -42,6 +42,9 @@ pub const API_HEAD: bool = cfg!(any(
 /// What level head puts before some log lines (core.md §13.3).
 pub const ERROR_MARK: &str = if API_HEAD { "error: " } else { "" };
 
+/// How many steps before their limits counters begin that are to wrap soon (`sk_debug_wrap`).
+pub const WRAP_AFTER: u32 = 50;
+
 /// Queues `message` for a local service; gives it back when there is none (core.md §4.13(1)).
 pub fn push(handle: u32, message: Message) -> Result<(), Message> {
     node::NODE.push(handle, message)

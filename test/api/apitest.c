@@ -56,6 +56,12 @@ check_int(long long got, long long expected, const char *file, int line, const c
 	return got == expected;
 }
 
+bool
+wrapping(void)
+{
+	return skynet_getenv("sk_debug_wrap") != NULL;
+}
+
 void
 pause_ms(int ms)
 {

@@ -152,6 +152,8 @@ bool check_int(long long got, long long expected, const char *file, int line, co
 	CHECK(cond); \
 } while (0)
 void pause_ms(int ms);
+/* Whether counters begin just below their limits and not at their base: a setting of ours for tests. */
+bool wrapping(void);
 
 /* A command of the driver's, with a formatted parameter. The result is good until the next. */
 const char *command(const char *cmd, const char *fmt, ...);
