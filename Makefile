@@ -3,7 +3,7 @@
 # projects look: skynet, libskynet.so, cservice/*.so, luaclib/*.so, skynet-src and 3rd/lua.
 #
 #   make [linux] [LUA=5.4|5.5] [API=1.8|head]
-#   make test | check | demo | headers | clean | cleanall
+#   make test | test-wrap | check | demo | headers | clean | cleanall
 #   make bench [BENCH=WORKLOADS] [RUNS=] [THREADS=] [SCALE=] [SUBJECTS=] [SKYNET_UPSTREAM=]
 #   make install | uninstall [PREFIX=/usr/local] [DESTDIR=]
 #
@@ -171,11 +171,15 @@ $(LUA_CLIB:%=$(LUA_CLIB_PATH)/%.so): stage
 
 # ---- tests and the rest ----
 
-.PHONY: test check demo bench headers clean cleanall jemalloc update3rd
+.PHONY: test test-wrap check demo bench headers clean cleanall jemalloc update3rd
 
 # Every test, against the staged node.
 test: stage
 	SKYNET_NODE=$(NODE) $(RUN_CARGO) test --release --workspace --exclude headers --no-fail-fast $(FEATURES)
+
+# The same with counters that begin just below their limits.
+test-wrap: export SKYNET_TEST_WRAP := 1
+test-wrap: test
 
 check: stage
 	$(RUN_CARGO) fmt --all --check

@@ -6,6 +6,8 @@
 #include "skynet_imp.h"
 #include "skynet_module.h"
 
+#include <stdint.h>
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -40,6 +42,17 @@ int skynetx_module_register(const char *name, skynet_dl_create create, skynet_dl
    defaults of the config file. The settings go into the environment store, for the keys that are
    not there yet. */
 int skynetx_start(struct skynet_config *config);
+
+/* As skynet_timeout, but in milliseconds: the message comes when ms milliseconds have passed, a few
+   tenths of a millisecond later at most on an idle machine, and never before. The session, or -1
+   when ms is not positive and there is no such service. */
+int skynetx_timeout_ms(uint32_t handle, int ms, int session);
+
+/* Takes back a timeout of skynet_timeout, skynetx_timeout_ms or the command TIMEOUT. 1 when it was
+   pending, and then its message does not come; 0 when its message is queued or handled already, or
+   there was no such timeout. When one service set several under one session, it is the last that is
+   taken back. */
+int skynetx_timeout_cancel(uint32_t handle, int session);
 
 #ifdef __cplusplus
 }

@@ -105,6 +105,18 @@ pub fn set_timeout(handle: u32, ticks: i32, session: i32) -> bool {
     }
 }
 
+/// As [`set_timeout`], in milliseconds and never early.
+pub fn set_timeout_ms(handle: u32, ms: i32, session: i32) -> bool {
+    let expiry = Expiry { handle, session };
+    match u32::try_from(ms) {
+        Ok(ms) if ms > 0 => {
+            NODE.timer.insert_ms(ms, expiry);
+            true
+        }
+        _ => expire(expiry),
+    }
+}
+
 /// Sends the message of a timeout that is due. False when nobody is there to get it.
 pub fn expire(expiry: Expiry) -> bool {
     let message = Message::empty(0, expiry.session, ptype::RESPONSE);
@@ -183,8 +195,14 @@ fn exit(ctx: &Context, handle: u32) -> Answer {
 
 /// Retires every service, lowest slot first, until none is left.
 pub fn retire_all() {
+    retire_all_but(0);
+}
+
+/// As [`retire_all`], but `kept` stays.
+pub fn retire_all_but(kept: u32) {
     loop {
-        let handles = NODE.handles.all();
+        let mut handles = NODE.handles.all();
+        handles.retain(|handle| *handle != kept);
         if handles.is_empty() {
             return;
         }

@@ -20,7 +20,7 @@ use super::monitor::WorkerMonitor;
 use super::node::{NODE, Node};
 use super::scheduler::local::Parcel;
 use super::turn::{self, Next, Owner, Queue};
-use super::{API_HEAD, ERROR_MARK, log, log_parts, meter, scheduler};
+use super::{API_HEAD, ERROR_MARK, WRAP_AFTER, log, log_parts, meter, scheduler};
 use crate::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
 use crate::sync::{Arc, Mutex};
 use crate::sys::cabi::{Callback, ContextPtr, Instance};
@@ -48,6 +48,8 @@ pub struct Context {
     /// First, so that a queue's address is its context's.
     queue: Queue,
     instance: Instance<'static>,
+    /// Module and parameter of the launch, for people.
+    label: Box<[u8]>,
     callback: UnsafeCell<Option<Callback>>,
     reply: UnsafeCell<[u8; REPLY_SIZE]>,
     session: AtomicI32,
@@ -92,19 +94,27 @@ impl Registered for Context {
 }
 
 impl Context {
-    fn new(instance: Instance<'static>, profile: bool) -> Self {
+    fn new(instance: Instance<'static>, label: Box<[u8]>, profile: bool) -> Self {
+        let (session, messages) = match NODE.debug_wrap.load(Ordering::Relaxed) {
+            true => (
+                i32::MAX - WRAP_AFTER as i32,
+                u64::from(u32::MAX - WRAP_AFTER),
+            ),
+            false => (0, 0),
+        };
         Context {
             queue: Queue::of_service(),
             instance,
+            label,
             callback: UnsafeCell::new(None),
             reply: UnsafeCell::new([0; REPLY_SIZE]),
-            session: AtomicI32::new(0),
+            session: AtomicI32::new(session),
             retired: AtomicBool::new(false),
             counted: AtomicBool::new(true),
             endless: AtomicBool::new(false),
             profile,
             cpu: AtomicU64::new(0),
-            messages: AtomicU64::new(0),
+            messages: AtomicU64::new(messages),
             logging: AtomicBool::new(false),
             log_file: Mutex::new(None),
         }
@@ -113,6 +123,11 @@ impl Context {
     /// The handle of the service.
     pub fn handle(&self) -> u32 {
         Registered::handle(self)
+    }
+
+    /// Module and parameter that the service was launched with.
+    pub fn label(&self) -> &[u8] {
+        &self.label
     }
 
     /// Where messages for the service go.
@@ -362,7 +377,12 @@ pub fn launch(
 ) -> Result<(u32, Option<Arc<Context>>), LaunchFailed> {
     let module = NODE.modules.query(name).ok_or(LaunchFailed)?;
     let instance = module.create().ok_or(LaunchFailed)?;
-    let context = Arc::new(Context::new(instance, NODE.profile.load(Ordering::Relaxed)));
+    let label = match parm {
+        Some(parm) => [name.to_bytes(), b" ", parm.to_bytes()].concat(),
+        None => name.to_bytes().to_vec(),
+    };
+    let profile = NODE.profile.load(Ordering::Relaxed);
+    let context = Arc::new(Context::new(instance, label.into(), profile));
     NODE.live.fetch_add(1, Ordering::Relaxed);
     let handle = NODE.handles.register(&context);
     // SAFETY: the context lives in our Arc, and this is the one call of `_init`.
@@ -451,9 +471,9 @@ fn run(monitor: &WorkerMonitor, mut turn: Turn, share: Share) -> Option<Turn> {
             todo = scheduler::batch_size(weight, context.mailbox().len()) as u32;
         }
         context.report_overload();
-        monitor.trigger(message.source, context.handle());
+        monitor.trigger(message.source, context.handle(), message.kind());
         let end = context.deliver_inlined(message);
-        monitor.trigger(0, 0);
+        monitor.trigger(0, 0, 0);
         todo -= 1;
         if todo == 0 {
             return Some(turn);
@@ -496,9 +516,9 @@ fn run_alone(monitor: &WorkerMonitor, mut turn: Turn, share: Share) -> Option<Tu
         };
         match &context {
             Some(context) => {
-                monitor.trigger(message.source, handle);
+                monitor.trigger(message.source, handle, message.kind());
                 context.deliver(message);
-                monitor.trigger(0, 0);
+                monitor.trigger(0, 0, 0);
             }
             None => discard(handle, message),
         }

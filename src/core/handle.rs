@@ -22,6 +22,8 @@ pub const HANDLE_MASK: u32 = 0x00ff_ffff;
 /// Position of the node number in a handle.
 pub const REMOTE_SHIFT: u32 = 24;
 const FIRST_SIZE: usize = 4;
+/// First number that [`HandleTable::skip_to_end`] leaves out.
+const LOW: u32 = 32;
 const MAX_SIZE: usize = 1 << REMOTE_SHIFT;
 
 /// What the table stores: something that is told its handle once, while it is registered.
@@ -48,6 +50,8 @@ struct Inner {
     node: u32,
     /// Next local number to try, 1..=`HANDLE_MASK`.
     next: u32,
+    /// For tests: from [`LOW`] the numbers go on just below their limit.
+    skip: bool,
     names: BTreeMap<CString, u32>,
     /// Which names a handle owns, so that retiring does not search them all.
     named: BTreeMap<u32, Vec<CString>>,
@@ -115,6 +119,11 @@ impl<T: Registered> HandleTable<T> {
         unsafe { self.slots.load(Ordering::Acquire).as_ref() }
     }
 
+    /// For tests: after the first few services, new numbers come from just below the limit.
+    pub fn skip_to_end(&self) {
+        self.inner.lock().skip = true;
+    }
+
     /// Gives `service` a handle and makes it visible.
     /// Ends the process when 2^24 services are alive.
     pub fn register(&self, service: &Arc<T>) -> u32 {
@@ -128,7 +137,10 @@ impl<T: Registered> HandleTable<T> {
                 None => self.grow(),
             }
         };
-        inner.next = successor(local);
+        inner.next = match successor(local) {
+            LOW if std::mem::take(&mut inner.skip) => HANDLE_MASK - super::WRAP_AFTER,
+            next => next,
+        };
         let handle = inner.node | local;
         service.set_handle(handle);
         let service = Arc::into_raw(service.clone()).cast_mut();
@@ -266,6 +278,7 @@ impl Inner {
         Inner {
             node: 0,
             next: 1,
+            skip: false,
             names: BTreeMap::new(),
             named: BTreeMap::new(),
         }
@@ -337,6 +350,20 @@ mod tests {
         table.inner.lock().next = HANDLE_MASK;
         assert_eq!(table.register(&item()), HANDLE_MASK);
         assert_eq!(table.register(&item()), 101, "1..=100 are taken");
+    }
+
+    #[test]
+    fn skips_to_its_end() {
+        let table = HandleTable::new();
+        table.skip_to_end();
+        let handles: Vec<u32> = (0..200).map(|_| table.register(&item())).collect();
+        let (low, rest) = handles.split_at(LOW as usize - 1);
+        assert_eq!(low.last(), Some(&(LOW - 1)));
+        let (high, again) = rest.split_at(rest.partition_point(|handle| *handle > HANDLE_MASK / 2));
+        assert!(high.len() > 10 && high.iter().all(|handle| *handle >= HANDLE_MASK - 50));
+        // Those that are taken are left out, and it does not skip again.
+        assert!(again.len() > 100 && again.is_sorted() && again[0] >= LOW);
+        assert!(again.iter().all(|handle| *handle < 1000));
     }
 
     #[test]

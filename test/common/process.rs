@@ -425,10 +425,18 @@ logger = "./node.log"
 start = "main"
 "#;
 
+/// What every node of the tests has in its config, unless it says otherwise later on. Tests of absolute
+/// numbers say `sk_debug_wrap = nil`.
+fn base(stage: &Stage) -> String {
+    let wrap = super::wrap_counters() && !stage.tree.is_upstream();
+    let key = if wrap { "sk_debug_wrap = true\n" } else { "" };
+    format!("{BASE}{key}")
+}
+
 impl Node {
     /// Starts a node; `config` is appended to the common settings.
     pub fn start(stage: &Stage, config: &str) -> Node {
-        stage.write("config", &format!("{BASE}{config}\n"));
+        stage.write("config", &format!("{}{config}\n", base(stage)));
         Node::start_args(stage, &["config"])
     }
 
@@ -440,7 +448,7 @@ impl Node {
     /// Starts another node in the same directory, with files of its own: it logs to `<name>.log`.
     pub fn start_beside(stage: &Stage, name: &str, config: &str) -> Node {
         let log = format!("{name}.log");
-        let settings = format!("{BASE}logger = './{log}'\n{config}\n");
+        let settings = format!("{}logger = './{log}'\n{config}\n", base(stage));
         stage.write(&format!("{name}.config"), &settings);
         let mut command = Command::new(&stage.tree.bin);
         command

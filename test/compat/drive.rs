@@ -136,8 +136,9 @@ fn shown(name: &str, node: &Node) -> Vec<String> {
 /// Settings of a second node of upstream's examples.
 fn second_config(stage: &Stage, start: &str) -> String {
     format!(
-        "{}start = '{start}' harbor = 2\naddress = '127.0.0.1:{}' master = '127.0.0.1:{}'",
+        "{}{}start = '{start}' harbor = 2\naddress = '127.0.0.1:{}' master = '127.0.0.1:{}'",
         super::cases::CONFIG,
+        super::cases::AT_BASE,
         stage.port(2527),
         stage.port(2013),
     )
@@ -147,8 +148,9 @@ fn second_config(stage: &Stage, start: &str) -> String {
 pub fn cluster_peer(node: &mut Node, stage: &Stage, _: &Tree) -> Result<Vec<String>, String> {
     node.wait_count("ping server start", 1, SOON)?;
     let config = format!(
-        "{}start = 'cluster2' cluster = './examples/clustername.lua'",
-        super::cases::CONFIG
+        "{}{}start = 'cluster2' cluster = './examples/clustername.lua'",
+        super::cases::CONFIG,
+        super::cases::AT_BASE
     );
     let mut peer = Node::start_beside(stage, "peer", &config);
     peer.wait_count("^hello$", 1, SOON)?;

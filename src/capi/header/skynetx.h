@@ -6,6 +6,8 @@
 #include "skynet_imp.h"
 #include "skynet_module.h"
 
+#include <stdint.h>
+
 #ifdef __cplusplus
 extern "C" {
 #endif
