@@ -3,7 +3,7 @@
 # projects look: skynet, libskynet.so, cservice/*.so, luaclib/*.so, skynet-src and 3rd/lua.
 #
 #   make [linux] [LUA=5.4|5.5] [API=1.8|head]
-#   make test | check | demo | headers | clean | cleanall
+#   make test | check | asan | demo | headers | clean | cleanall
 #   make install | uninstall [PREFIX=/usr/local] [DESTDIR=]
 #
 # Each Lua version has its own folder, target/lua54 or target/lua55, with cargo's files and a
@@ -170,11 +170,20 @@ $(LUA_CLIB:%=$(LUA_CLIB_PATH)/%.so): stage
 
 # ---- tests and the rest ----
 
-.PHONY: test check demo headers clean cleanall jemalloc update3rd
+.PHONY: test asan test-asan check demo headers clean cleanall jemalloc update3rd
 
 # Every test, against the staged node.
 test: stage
 	SKYNET_NODE=$(NODE) $(RUN_CARGO) test --release --workspace --exclude headers --no-fail-fast $(FEATURES)
+
+# The C programs of test/api with AddressSanitizer, on a node that leaves malloc to it: who owns what,
+# and what is never freed. A build of its own.
+asan:
+	@$(MAKE) --no-print-directory TARGET_DIR=$(CURDIR)/target/$(LUA_NAME)-asan \
+		SKYNET_DEFINES=-DNOUSE_JEMALLOC test-asan
+
+test-asan: stage
+	SKYNET_ASAN=1 SKYNET_NODE=$(NODE) $(RUN_CARGO) test --release -p skynet --test api $(FEATURES) -- ours:: asan::
 
 check: stage
 	$(RUN_CARGO) fmt --all --check

@@ -122,10 +122,20 @@ command_as(struct agent *a, const char *cmd, const char *fmt, ...)
 /* ---- agents ---- */
 
 struct agent *
-agent_with(const char *word)
+agent_blank(void)
 {
+	static struct agent *all;
 	struct agent *a = calloc(1, sizeof *a);
 	pthread_mutex_init(&a->lock, NULL);
+	a->next = all;
+	all = a;
+	return a;
+}
+
+struct agent *
+agent_with(const char *word)
+{
+	struct agent *a = agent_blank();
 	command("LAUNCH", "agent %p%s%s", (void *)a, word ? " " : "", word ? word : "");
 	return a;
 }
@@ -332,6 +342,7 @@ static const struct {
 	{ "endless", endless_cases },
 	{ "plain", plain_cases },
 	{ "core", core_cases },
+	{ "third", third_cases },
 };
 
 /* What must end the process. */
@@ -405,10 +416,12 @@ on_message(struct skynet_context *ctx, void *ud, int type, int session, uint32_t
 int
 apitest_init(void *inst, struct skynet_context *ctx, const char *parm)
 {
+	static char *group;
 	(void)inst;
 	driver = ctx;
+	group = strdup(parm);
 	driver_handle = (uint32_t)strtoul(skynet_command(ctx, "REG", NULL) + 1, NULL, 16);
-	skynet_callback(ctx, strdup(parm), on_message);
+	skynet_callback(ctx, group, on_message);
 	skynet_send(ctx, 0, driver_handle, PTYPE_TEXT, 0, NULL, 0);
 	return 0;
 }

@@ -24,8 +24,7 @@ logged_only_about(const char *what)
 static struct agent *
 prepare(void)
 {
-	struct agent *a = calloc(1, sizeof *a);
-	pthread_mutex_init(&a->lock, NULL);
+	struct agent *a = agent_blank();
 	MODULE_VAR(struct agent *, "agent_next") = a;
 	return a;
 }
@@ -33,10 +32,9 @@ prepare(void)
 static void
 answer(void)
 {
-	struct agent *a = calloc(1, sizeof *a);
+	struct agent *a = agent_blank();
 	char expected[64];
 	const char *text;
-	pthread_mutex_init(&a->lock, NULL);
 	log_mark();
 	text = command("LAUNCH", "agent %p", (void *)a);
 	snprintf(expected, sizeof expected, ":%08X", a->handle);
@@ -218,8 +216,7 @@ leaving_init(void)
 static void
 leaving_init_answer(void)
 {
-	struct agent *a = calloc(1, sizeof *a);
-	pthread_mutex_init(&a->lock, NULL);
+	struct agent *a = agent_blank();
 	const char *text = command("LAUNCH", "agent %p leaves", (void *)a);
 #if SKYNET_API_HEAD
 	char expected[16];
@@ -244,10 +241,9 @@ init_sends(void)
 static void
 contexts(void)
 {
-	struct agent *a = calloc(1, sizeof *a);
+	struct agent *a = agent_blank();
 	char parm[32];
 	int total = skynet_context_total();
-	pthread_mutex_init(&a->lock, NULL);
 	snprintf(parm, sizeof parm, "%p", (void *)a);
 #if SKYNET_API_HEAD
 	uint32_t handle = skynet_context_new("agent", parm);
@@ -286,7 +282,6 @@ new_handles(void)
 		CHECK(a->handle > last);
 		last = a->handle;
 		agent_kill(a);
-		free(a);
 	}
 }
 

@@ -60,7 +60,7 @@ struct capture {
 /* ---- agents ---- */
 
 /* The type of a message that asks an agent to run a function: its data is a struct task. */
-#define TYPE_RUN 99
+#define TYPE_RUN 250
 
 struct agent;
 typedef void (*agent_fn)(struct agent *a, void *arg);
@@ -82,7 +82,14 @@ struct mail {
 	uint64_t now;
 };
 
+/* Data of a mail. It stays when the mail is cleared away. */
+struct copy {
+	struct copy *next;
+	char data[];
+};
+
 struct agent {
+	struct agent *next;	/* of all there were */
 	struct skynet_context *ctx;
 	uint32_t handle;
 	char *parm;		/* of its init, NULL when there was none */
@@ -96,6 +103,7 @@ struct agent {
 	pthread_t signal_thread;
 
 	pthread_mutex_t lock;
+	struct copy *copies;	/* the data of all mail there ever was */
 	struct mail *inbox;	/* under lock */
 	int count;
 	int room;
@@ -107,6 +115,8 @@ struct agent {
 #define AGENT_TALKS "talks"		/* sends itself a message */
 #define AGENT_MUTE "mute"		/* sets no callback */
 
+/* What a service that becomes an agent is given. It is kept to the end, for what it knows. */
+struct agent *agent_blank(void);
 /* An agent that belongs to nobody yet, and a service of that name for it. */
 struct agent *agent_new(void);
 /* The same with a word for its init. NULL from the launch is fine. */
@@ -188,5 +198,6 @@ extern const struct test_case msglog_cases[];
 extern const struct test_case endless_cases[];
 extern const struct test_case plain_cases[];
 extern const struct test_case core_cases[];
+extern const struct test_case third_cases[];
 
 #endif
