@@ -6,6 +6,9 @@
 #include "skynet_imp.h"
 #include "skynet_module.h"
 
+#include <stddef.h>
+#include <stdint.h>
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -22,6 +25,15 @@ extern "C" {
 #define SKYNETX_ERR_LOGSERVICE (-5)
 /* The first service cannot be launched. */
 #define SKYNETX_ERR_BOOTSTRAP (-6)
+
+/* Memory of a service that has ended. */
+struct skynetx_memory {
+	uint32_t handle;
+	/* How much is in use still. */
+	size_t bytes;
+	/* In how many blocks. */
+	size_t blocks;
+};
 
 /* Why the last of these functions that failed on the calling thread did so; empty before the first.
    Good until the next failure on this thread. */
@@ -40,6 +52,13 @@ int skynetx_module_register(const char *name, skynet_dl_create create, skynet_dl
    defaults of the config file. The settings go into the environment store, for the keys that are
    not there yet. */
 int skynetx_start(struct skynet_config *config);
+
+/* Which services have ended while blocks of theirs are in use: what they forgot, or passed on to
+   others. Fills in at most room of them, ordered by the low half of the handle, and answers how
+   many there are. With room 0 list may be NULL. As in all accounts of malloc_hook.h, a later
+   service with the same low half (and, at level 1.8, only once nothing is left) takes the account
+   over. Nothing is known without jemalloc, and in programs that libskynet.so is a part of. */
+size_t skynetx_memory_left(struct skynetx_memory *list, size_t room);
 
 #ifdef __cplusplus
 }
