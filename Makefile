@@ -65,6 +65,7 @@ TARGET_DIR ?= $(CURDIR)/target/$(LUA_NAME)
 RELEASE := $(TARGET_DIR)/release
 NODE := $(TARGET_DIR)/node
 CARGO ?= cargo
+STRIP ?= strip
 # Cargo finds out by itself how many jobs to run; make's job server is not open to it.
 RUN_CARGO := env -u MAKEFLAGS -u MFLAGS $(CARGO)
 
@@ -127,8 +128,13 @@ stage: $(STAGED)
 	@printf '#ifndef SKYNET_API_HEAD\n#define SKYNET_API_HEAD %s\n#endif\n' $(API_HEAD) > $(TARGET_DIR)/skynet_level.h
 	@$(put) $(TARGET_DIR)/skynet_level.h $(NODE)/skynet-src/skynet_level.h
 
-$(addprefix $(NODE)/,$(PROGRAMS) $(STATIC)): $(NODE)/%: cargo
+$(addprefix $(NODE)/,$(PROGRAMS)): $(NODE)/%: cargo
 	@$(put) "$(RELEASE)/$*" "$@"
+
+# Without debug information, which is three quarters of it and of no use to whoever links it.
+$(addprefix $(NODE)/,$(STATIC)): $(NODE)/%: cargo
+	@[ "$@" -nt "$(RELEASE)/$*" ] || \
+		{ mkdir -p $(NODE) && $(STRIP) -S -o "$@.new" "$(RELEASE)/$*" && mv -f "$@.new" "$@"; }
 
 $(CSERVICE:%=$(NODE)/cservice/%.so): $(NODE)/cservice/%.so: cargo
 	@$(put) "$(RELEASE)/libcservice_$*.so" "$@"
