@@ -45,13 +45,13 @@ fn asan() -> bool {
 /// This package's node.
 fn ours() -> &'static Subject {
     static OURS: OnceLock<Subject> = OnceLock::new();
-    OURS.get_or_init(|| {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let node = std::env::var_os("SKYNET_NODE").map_or(root.to_owned(), PathBuf::from);
-        let head = skynet::core::API_HEAD;
-        Subject::new("ours", node.join("skynet"), head, &[root.join("include")])
-    })
+    OURS.get_or_init(|| Subject::ours("ours", C))
 }
+
+/// What the cases are compiled as. They keep to C99; as C++, which they are not written in, they say
+/// whether everything is declared and called as C there.
+const C: &[&str] = &["-std=c99", "-Werror"];
+const CXX: &[&str] = &["-xc++", "-std=gnu++20", "-fpermissive", "-w"];
 
 /// Upstream's, if there is one.
 fn upstream() -> Option<&'static Subject> {
@@ -66,13 +66,29 @@ fn upstream() -> Option<&'static Subject> {
             tree.join("skynet"),
             head,
             &include,
+            C,
         ))
     };
     UPSTREAM.get_or_init(build).as_ref()
 }
 
 impl Subject {
-    fn new(name: &str, executable: PathBuf, head: bool, include: &[PathBuf]) -> Subject {
+    /// This package's node, with `name` for the folder of its services.
+    fn ours(name: &str, cases: &[&str]) -> Subject {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let node = std::env::var_os("SKYNET_NODE").map_or(root.to_owned(), PathBuf::from);
+        let head = skynet::core::API_HEAD;
+        let include = [root.join("include")];
+        Subject::new(name, node.join("skynet"), head, &include, cases)
+    }
+
+    fn new(
+        name: &str,
+        executable: PathBuf,
+        head: bool,
+        include: &[PathBuf],
+        cases: &[&str],
+    ) -> Subject {
         assert!(
             executable.exists(),
             "{} is not there; make builds it",
@@ -91,13 +107,13 @@ impl Subject {
             strict: name == "ours",
         };
 
-        let cases = fs::read_dir(SOURCES)
+        let sources = fs::read_dir(SOURCES)
             .unwrap()
             .map(|entry| entry.unwrap().file_name().into_string().unwrap());
-        let mut driver: Vec<String> = cases.filter(|name| name.starts_with("cases_")).collect();
+        let mut driver: Vec<String> = sources.filter(|name| name.starts_with("cases_")).collect();
         driver.extend(["apitest.c".into(), "heap.c".into()]);
         let compile = |module: &str, sources: &[String], define: &str| {
-            let flags = ["-std=gnu11", "-fno-builtin", "-Werror", define];
+            let flags = [cases, &["-D_GNU_SOURCE", "-fno-builtin", define]].concat();
             subject.compile(&format!("{module}.so"), &flags, sources);
         };
         compile("apitest", &driver, "-DAPITEST");
@@ -384,6 +400,9 @@ on_both! {
     core(on) {
         on.group("core", &[]);
     }
+    wrap(on) {
+        on.group("wrap", &[]);
+    }
 
     // Services as other projects write them, compiled as either language.
     third_c99(on) {
@@ -433,6 +452,17 @@ on_both! {
             assert!(run.code() == Some(1) && run.err.contains(&line), "{service}: {run}");
         }
     }
+}
+
+#[test]
+fn cases_as_cxx() {
+    let on = Subject::ours("cxx", CXX);
+    for group in [
+        "command", "send", "launch", "error", "timer", "memory", "msglog", "core",
+    ] {
+        on.group(group, &[]);
+    }
+    on.group("harbor", &[("harbor", "1")]);
 }
 
 /// AddressSanitizer sees what services do with messages; otherwise its silence would say nothing.

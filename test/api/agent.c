@@ -8,10 +8,10 @@
 #include <sanitizer/asan_interface.h>
 #endif
 
-void *agent_create(void);
-int agent_init(void *inst, struct skynet_context *ctx, const char *parm);
-void agent_release(void *inst);
-void agent_signal(void *inst, int signal);
+ENTRY void *agent_create(void);
+ENTRY int agent_init(void *inst, struct skynet_context *ctx, const char *parm);
+ENTRY void agent_release(void *inst);
+ENTRY void agent_signal(void *inst, int signal);
 
 /* For launches whose parameter cannot hold an address: set by a case, used once. */
 struct agent *agent_next;

@@ -3,7 +3,6 @@
  * a summary, then ends the process with ABORT. The groups of one case that is to kill the process
  * are at the end.
  */
-#define _GNU_SOURCE
 #include "harness.h"
 
 #include <dlfcn.h>
@@ -12,7 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
-int apitest_init(void *inst, struct skynet_context *ctx, const char *parm);
+ENTRY int apitest_init(void *inst, struct skynet_context *ctx, const char *parm);
 
 struct skynet_context *driver;
 uint32_t driver_handle;
@@ -343,6 +342,7 @@ static const struct {
 	{ "plain", plain_cases },
 	{ "core", core_cases },
 	{ "third", third_cases },
+	{ "wrap", wrap_cases },
 };
 
 /* What must end the process. */

@@ -17,7 +17,7 @@
 #include <unistd.h>
 
 /* In no header. */
-int sigign(void);
+ENTRY int sigign(void);
 
 /* ---- queues ---- */
 

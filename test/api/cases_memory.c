@@ -1,5 +1,4 @@
 /* The process's malloc family as services meet it, its accounts, and the allocator's controls. */
-#define _GNU_SOURCE
 #include "harness.h"
 #include "malloc_hook.h"
 

@@ -383,7 +383,7 @@ no_callback(void)
 }
 
 struct switched {
-	volatile int old, new;
+	volatile int before, after;
 };
 
 static int
@@ -392,7 +392,7 @@ after_switch(struct skynet_context *ctx, void *ud, int type, int session, uint32
 {
 	struct switched *s = ud;
 	(void)ctx, (void)type, (void)session, (void)source, (void)msg, (void)sz;
-	s->new++;
+	s->after++;
 	return 0;
 }
 
@@ -401,7 +401,7 @@ do_switch(struct agent *a, void *arg)
 {
 	struct switched *s = arg;
 	skynet_callback(a->ctx, s, after_switch);
-	s->old++;
+	s->before++;
 }
 
 static void
@@ -411,8 +411,8 @@ new_callback(void)
 	struct switched s = { 0, 0 };
 	agent_run(a, do_switch, &s);
 	skynet_send(driver, 0, a->handle, 10, 0, "x", 1);
-	WAIT_UNTIL(s.new == 1);
-	CHECK_INT(s.old, 1);
+	WAIT_UNTIL(s.after == 1);
+	CHECK_INT(s.before, 1);
 	CHECK_INT(agent_count(a), 0);
 	agent_kill(a);
 }

@@ -1,5 +1,4 @@
 /* Services written the way other projects write them (test/api/third), each in use. */
-#define _GNU_SOURCE
 #include "harness.h"
 
 #include <arpa/inet.h>

@@ -29,6 +29,13 @@
 #include <stdbool.h>
 #include <stdio.h>
 
+/* In front of what the core finds by its name. */
+#ifdef __cplusplus
+#define ENTRY extern "C"
+#else
+#define ENTRY extern
+#endif
+
 /* Built with upstream's headers, the level is given on the command line. */
 #ifndef SKYNET_API_HEAD
 #error SKYNET_API_HEAD
@@ -199,5 +206,6 @@ extern const struct test_case endless_cases[];
 extern const struct test_case plain_cases[];
 extern const struct test_case core_cases[];
 extern const struct test_case third_cases[];
+extern const struct test_case wrap_cases[];
 
 #endif

@@ -131,10 +131,11 @@ fn shown(name: &str, node: &Node) -> Vec<String> {
         .collect()
 }
 
-/// Settings of a second node of upstream's examples.
+/// Settings of a second node of upstream's examples, which prints whole lines.
 fn second_config(stage: &Stage, start: &str) -> String {
+    stage.write("print.lua", super::cases::PRINT);
     format!(
-        "{}start = '{start}' harbor = 2\naddress = '127.0.0.1:{}' master = '127.0.0.1:{}'",
+        "{}preload = './print.lua' start = '{start}' harbor = 2\naddress = '127.0.0.1:{}' master = '127.0.0.1:{}'",
         super::cases::CONFIG,
         stage.port(2527),
         stage.port(2013),
