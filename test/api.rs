@@ -96,7 +96,7 @@ impl Subject {
         );
         let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("api-{name}"));
         let _ = fs::remove_dir_all(&dir);
-        fs::create_dir_all(dir.join("logs")).unwrap();
+        fs::create_dir_all(&dir).unwrap();
         // As much of Lua as malloc_hook.h needs, for when nobody built one.
         fs::write(dir.join("lua.h"), "typedef struct lua_State lua_State;\n").unwrap();
         let subject = Subject {
@@ -178,9 +178,11 @@ impl Subject {
     /// Runs a node to its end. `name` is for files, `settings` override the usual ones.
     fn run(&self, name: &str, settings: &[(&str, &str)]) -> Run {
         let dir = self.dir.display();
+        // Logs are appended to, and handles are the same in every run.
+        fs::create_dir_all(self.dir.join("logs").join(name)).unwrap();
         let mut text = format!(
             "thread = 4\nharbor = 0\ncpath = \"{dir}/?.so\"\nlogservice = \"apilog\"\n\
-             logpath = \"{dir}/logs\"\ncase_from_config = \"a value\"\n"
+             logpath = \"{dir}/logs/{name}\"\ncase_from_config = \"a value\"\n"
         );
         for (key, value) in settings {
             text += &format!("{key} = {value}\n");
