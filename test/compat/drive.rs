@@ -154,9 +154,10 @@ pub fn cluster_peer(node: &mut Node, stage: &Stage, _: &Tree) -> Result<Vec<Stri
     peer.wait_count(r"\[:00000002\] KILL self", 1, SOON)?;
     peer.stop();
     // The sender of a node that was taken out of the configuration is told after the reply to the
-    // reload: the call that follows may come before or after that.
+    // reload: the call that follows may come before that, meanwhile, or after.
     let late = |line: &String| {
         line.ends_with("assertion failed!")
+            || line.ends_with("[Error: socket]")
             || line.ends_with("call failed")
             || line.ends_with("true\tfoobar")
     };
