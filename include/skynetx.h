@@ -6,6 +6,7 @@
 #include "skynet_imp.h"
 #include "skynet_module.h"
 
+#include <stddef.h>
 #include <stdint.h>
 
 #ifdef __cplusplus
@@ -24,6 +25,15 @@ extern "C" {
 #define SKYNETX_ERR_LOGSERVICE (-5)
 /* The first service cannot be launched. */
 #define SKYNETX_ERR_BOOTSTRAP (-6)
+
+/* Memory of a service that has ended. */
+struct skynetx_memory {
+	uint32_t handle;
+	/* How much is in use still. */
+	size_t bytes;
+	/* In how many blocks. */
+	size_t blocks;
+};
 
 /* Why the last of these functions that failed on the calling thread did so; empty before the first.
    Good until the next failure on this thread. */
@@ -53,6 +63,13 @@ int skynetx_timeout_ms(uint32_t handle, int ms, int session);
    there was no such timeout. When one service set several under one session, it is the last that is
    taken back. */
 int skynetx_timeout_cancel(uint32_t handle, int session);
+
+/* Which services have ended while blocks of theirs are in use: what they forgot, or passed on to
+   others. Fills in at most room of them, ordered by the low half of the handle, and answers how
+   many there are. With room 0 list may be NULL. As in all accounts of malloc_hook.h, a later
+   service with the same low half (and, at level 1.8, only once nothing is left) takes the account
+   over. Nothing is known without jemalloc, and in programs that libskynet.so is a part of. */
+size_t skynetx_memory_left(struct skynetx_memory *list, size_t room);
 
 #ifdef __cplusplus
 }

@@ -266,8 +266,13 @@ end)
 
 define("cmem", "Show C memory info", function()
 	local rows = {}
+	-- Services that have ended and left something; an executable of upstream's cannot tell them apart.
+	local left = memory.left and memory.left() or {}
 	for handle, bytes in pairs(memory.info()) do
-		rows[skynet.address(handle)] = bytes
+		rows[skynet.address(handle)] = not left[handle] and bytes or nil
+	end
+	for handle, account in pairs(left) do
+		rows[skynet.address(handle) .. " (ended)"] = account.bytes
 	end
 	rows.total = memory.total()
 	rows.block = memory.block()

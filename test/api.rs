@@ -5,6 +5,9 @@
 //! leaves it); the services are compiled against `include/`. With `SKYNET_UPSTREAM` naming a built
 //! tree of upstream, the same services are compiled against its headers and run by its executable:
 //! what they expect is what it does.
+//!
+//! With `SKYNET_ASAN` set (`make asan` does it) everything in C is compiled with AddressSanitizer, which
+//! then watches the whole process; the executable has to be one that leaves malloc alone.
 
 use std::fs;
 use std::io::Read;
@@ -19,23 +22,36 @@ const SOURCES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/test/api");
 /// Longer than any group takes on a busy machine. Nobody waits this long unless a test fails.
 const LONG: Duration = Duration::from_secs(120);
 
+/// The exit code of a process in which AddressSanitizer found something.
+const ASAN_FOUND: i32 = 86;
+
 /// A core and the services compiled for it.
 struct Subject {
     executable: PathBuf,
     /// Where the services are, and where runs may leave files.
     dir: PathBuf,
+    /// Folders of the headers.
+    include: Vec<PathBuf>,
+    /// Its API level.
+    head: bool,
+    /// Whether the headers are held to what we promise of ours.
+    strict: bool,
+}
+
+fn asan() -> bool {
+    std::env::var_os("SKYNET_ASAN").is_some()
 }
 
 /// This package's node.
 fn ours() -> &'static Subject {
     static OURS: OnceLock<Subject> = OnceLock::new();
-    OURS.get_or_init(|| {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let node = std::env::var_os("SKYNET_NODE").map_or(root.to_owned(), PathBuf::from);
-        let head = skynet::core::API_HEAD;
-        Subject::new("ours", node.join("skynet"), head, &[root.join("include")])
-    })
+    OURS.get_or_init(|| Subject::ours("ours", C))
 }
+
+/// What the cases are compiled as. They keep to C99; as C++, which they are not written in, they say
+/// whether everything is declared and called as C there.
+const C: &[&str] = &["-std=c99", "-Werror"];
+const CXX: &[&str] = &["-xc++", "-std=gnu++20", "-fpermissive", "-w"];
 
 /// Upstream's, if there is one.
 fn upstream() -> Option<&'static Subject> {
@@ -50,13 +66,29 @@ fn upstream() -> Option<&'static Subject> {
             tree.join("skynet"),
             head,
             &include,
+            C,
         ))
     };
     UPSTREAM.get_or_init(build).as_ref()
 }
 
 impl Subject {
-    fn new(name: &str, executable: PathBuf, head: bool, include: &[PathBuf]) -> Subject {
+    /// This package's node, with `name` for the folder of its services.
+    fn ours(name: &str, cases: &[&str]) -> Subject {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let node = std::env::var_os("SKYNET_NODE").map_or(root.to_owned(), PathBuf::from);
+        let head = skynet::core::API_HEAD;
+        let include = [root.join("include")];
+        Subject::new(name, node.join("skynet"), head, &include, cases)
+    }
+
+    fn new(
+        name: &str,
+        executable: PathBuf,
+        head: bool,
+        include: &[PathBuf],
+        cases: &[&str],
+    ) -> Subject {
         assert!(
             executable.exists(),
             "{} is not there; make builds it",
@@ -64,38 +96,25 @@ impl Subject {
         );
         let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("api-{name}"));
         let _ = fs::remove_dir_all(&dir);
-        fs::create_dir_all(dir.join("logs")).unwrap();
+        fs::create_dir_all(&dir).unwrap();
         // As much of Lua as malloc_hook.h needs, for when nobody built one.
         fs::write(dir.join("lua.h"), "typedef struct lua_State lua_State;\n").unwrap();
-        let subject = Subject { executable, dir };
+        let subject = Subject {
+            executable,
+            dir,
+            include: include.to_owned(),
+            head,
+            strict: name == "ours",
+        };
 
-        let cases = fs::read_dir(SOURCES)
+        let sources = fs::read_dir(SOURCES)
             .unwrap()
             .map(|entry| entry.unwrap().file_name().into_string().unwrap());
-        let mut driver: Vec<String> = cases.filter(|name| name.starts_with("cases_")).collect();
+        let mut driver: Vec<String> = sources.filter(|name| name.starts_with("cases_")).collect();
         driver.extend(["apitest.c".into(), "heap.c".into()]);
         let compile = |module: &str, sources: &[String], define: &str| {
-            let mut cc = Command::new(std::env::var("CC").unwrap_or_else(|_| "cc".into()));
-            cc.args([
-                "-std=gnu11",
-                "-g",
-                "-O1",
-                "-fno-builtin",
-                "-Wall",
-                "-Wextra",
-            ])
-            .args(["-Werror", "-Wno-format-security", "-shared", "-fPIC"])
-            .args(["-pthread", define])
-            .arg(format!("-DSKYNET_API_HEAD={}", u8::from(head)));
-            for path in include {
-                cc.arg("-I").arg(path);
-            }
-            cc.arg("-I").arg(&subject.dir);
-            cc.arg("-o").arg(subject.dir.join(format!("{module}.so")));
-            cc.args(sources.iter().map(|name| format!("{SOURCES}/{name}")));
-            let done = cc.output().expect("a C compiler");
-            let errors = String::from_utf8_lossy(&done.stderr);
-            assert!(done.status.success(), "{cc:?}\n{errors}");
+            let flags = [cases, &["-D_GNU_SOURCE", "-fno-builtin", define]].concat();
+            subject.compile(&format!("{module}.so"), &flags, sources);
         };
         compile("apitest", &driver, "-DAPITEST");
         compile("agent", &["agent.c".into()], "-DAGENT");
@@ -111,12 +130,59 @@ impl Subject {
         subject
     }
 
+    /// Compiles files of `test/api` to a module.
+    fn compile(&self, module: &str, flags: &[&str], sources: &[String]) {
+        let out = self.dir.join(module);
+        fs::create_dir_all(out.parent().unwrap()).unwrap();
+        let mut cc = Command::new(std::env::var("CC").unwrap_or_else(|_| "cc".into()));
+        cc.args(["-g", "-O1", "-Wall", "-Wextra", "-Wno-format-security"])
+            .args(["-shared", "-fPIC", "-pthread"])
+            .arg(format!("-DSKYNET_API_HEAD={}", u8::from(self.head)))
+            .args(flags);
+        if asan() {
+            cc.args(["-fsanitize=address", "-fno-omit-frame-pointer"]);
+        }
+        for path in &self.include {
+            cc.arg("-I").arg(path);
+        }
+        cc.arg("-I").arg(&self.dir).arg("-o").arg(out);
+        cc.args(sources.iter().map(|name| format!("{SOURCES}/{name}")));
+        cc.args(["-x", "none", "-lstdc++"]);
+        let done = cc.output().expect("a C compiler");
+        let errors = String::from_utf8_lossy(&done.stderr);
+        assert!(done.status.success(), "{cc:?}\n{errors}");
+    }
+
+    /// Compiles the services of `test/api/third` into a folder, as the language says.
+    fn compile_third(&self, folder: &str, language: &[&str]) {
+        let mut strict = vec!["-pedantic", "-Werror"];
+        strict.retain(|_| self.strict);
+        for entry in fs::read_dir(format!("{SOURCES}/third")).unwrap() {
+            let file = entry.unwrap().file_name().into_string().unwrap();
+            let (module, kind) = file.rsplit_once('.').unwrap();
+            let language: &[&str] = match kind {
+                "cpp" => &["-std=c++11"],
+                // Upstream's atomic.h is C++ only where it is not included as C.
+                _ if module == "broker" && !self.strict => &[],
+                _ => language,
+            };
+            let flags = [language, &strict].concat();
+            self.compile(
+                &format!("{folder}/{module}.so"),
+                &flags,
+                &[format!("third/{file}")],
+            );
+        }
+    }
+
     /// Runs a node to its end. `name` is for files, `settings` override the usual ones.
     fn run(&self, name: &str, settings: &[(&str, &str)]) -> Run {
         let dir = self.dir.display();
+        // Logs are appended to, and handles are the same in every run.
+        fs::create_dir_all(self.dir.join("logs").join(name)).unwrap();
         let mut text = format!(
             "thread = 4\nharbor = 0\ncpath = \"{dir}/?.so\"\nlogservice = \"apilog\"\n\
-             logpath = \"{dir}/logs\"\ncase_from_config = \"a value\"\n"
+             logpath = \"{dir}/logs/{name}\"\ncase_from_config = \"a value\"\n"
         );
         // As in `common`: counters begin just below their limits.
         if self.dir.ends_with("api-ours")
@@ -129,10 +195,20 @@ impl Subject {
         }
         let config = self.dir.join(format!("{name}.config"));
         fs::write(&config, text).unwrap();
+        let mut command = Command::new(&self.executable);
+        command.arg(&config).current_dir(&self.dir);
+        if asan() {
+            let options =
+                format!("exitcode={ASAN_FOUND}:detect_leaks=1:allocator_may_return_null=1");
+            command.env("LD_PRELOAD", asan_libraries());
+            command.env("ASAN_OPTIONS", options);
+            command.env(
+                "LSAN_OPTIONS",
+                format!("suppressions={SOURCES}/leaks.supp:print_suppressions=0"),
+            );
+        }
         let mut child = Guard(
-            Command::new(&self.executable)
-                .arg(&config)
-                .current_dir(&self.dir)
+            command
                 .stdin(Stdio::null())
                 .stdout(Stdio::piped())
                 .stderr(Stdio::piped())
@@ -163,10 +239,15 @@ impl Subject {
 
     /// Runs a group of cases, none of which may fail.
     fn group(&self, name: &str, settings: &[(&str, &str)]) -> Run {
+        self.group_as(name, name, settings)
+    }
+
+    /// The same with a name of its own for files.
+    fn group_as(&self, file: &str, name: &str, settings: &[(&str, &str)]) -> Run {
         let bootstrap = format!("\"apitest {name}\"");
         let mut all = vec![("bootstrap", bootstrap.as_str())];
         all.extend(settings);
-        let run = self.run(name, &all);
+        let run = self.run(file, &all);
         let passed = run
             .out
             .lines()
@@ -179,6 +260,52 @@ impl Subject {
         );
         run
     }
+}
+
+impl Subject {
+    /// Runs the cases of the services in a folder, then a node that logs to one of them.
+    fn third(&self, folder: &str) {
+        let dir = self.dir.display();
+        let path = format!("\"{dir}/?.so;{dir}/{folder}/?.so\"");
+        self.group_as(&format!("third-{folder}"), "third", &[("cpath", &path)]);
+
+        const LINES: usize = 3000;
+        let file = self.dir.join(format!("{folder}.log"));
+        let run = self.run(
+            &format!("xlog-{folder}"),
+            &[
+                ("cpath", &path),
+                ("logservice", "\"xlog\""),
+                ("logger", &format!("\"{}\"", file.display())),
+                ("bootstrap", &format!("\"talker {LINES}\"")),
+            ],
+        );
+        assert_eq!(run.code(), Some(0), "{run}");
+        let log = fs::read_to_string(&file).unwrap();
+        let talker = |line: &&str| line.contains(" line ");
+        let got: Vec<&str> = log.lines().filter(talker).collect();
+        assert_eq!(got.len(), LINES, "{log}");
+        for (line, i) in got.into_iter().zip(1..) {
+            let (source, text) = line.split_once(' ').unwrap();
+            assert_eq!(source.len(), 8);
+            assert_eq!(text, format!("line {i} {i:0$}", i % 400));
+        }
+        assert!(log.starts_with("began at 1\n"), "{log}");
+    }
+}
+
+/// What has to be loaded before everything else so that AddressSanitizer sees all of a process.
+fn asan_libraries() -> String {
+    let find = |name: &str| {
+        let cc = std::env::var("CC").unwrap_or_else(|_| "cc".into());
+        let done = Command::new(cc)
+            .arg(format!("-print-file-name={name}"))
+            .output()
+            .expect("a C compiler");
+        String::from_utf8(done.stdout).unwrap().trim().to_owned()
+    };
+    // libstdc++ as well, or exceptions of C++ modules would find no function to wrap.
+    format!("{} {}", find("libasan.so"), find("libstdc++.so"))
 }
 
 /// Kills the node when the test ends before it.
@@ -287,6 +414,19 @@ on_both! {
     core(on) {
         on.group("core", &[]);
     }
+    wrap(on) {
+        on.group("wrap", &[]);
+    }
+
+    // Services as other projects write them, compiled as either language.
+    third_c99(on) {
+        on.compile_third("c99", &["-std=c99", "-D_GNU_SOURCE"]);
+        on.third("c99");
+    }
+    third_cxx(on) {
+        on.compile_third("cxx", &["-xc++", "-std=c++11"]);
+        on.third("cxx");
+    }
 
     // What the settings switch off.
     plain(on) {
@@ -324,6 +464,43 @@ on_both! {
             let run = on.run("logservice", &[("logservice", &quoted), ("bootstrap", "\"apitest x\"")]);
             let line = format!("Can't launch {service} service");
             assert!(run.code() == Some(1) && run.err.contains(&line), "{service}: {run}");
+        }
+    }
+}
+
+#[test]
+fn cases_as_cxx() {
+    let on = Subject::ours("cxx", CXX);
+    for group in [
+        "command", "send", "launch", "error", "timer", "memory", "msglog", "core",
+    ] {
+        on.group(group, &[]);
+    }
+    on.group("harbor", &[("harbor", "1")]);
+}
+
+/// AddressSanitizer sees what services do with messages; otherwise its silence would say nothing.
+mod asan {
+    #[test]
+    fn misuse_is_found() {
+        if !super::asan() {
+            println!("skipped: SKYNET_ASAN is not set");
+            return;
+        }
+        let node = super::ours();
+        node.compile("misuse.so", &["-std=c99"], &["misuse.c".into()]);
+        for (what, code, found) in [
+            ("nothing", 0, ""),
+            ("late", super::ASAN_FOUND, "heap-use-after-free"),
+            ("twice", super::ASAN_FOUND, "attempting double-free"),
+            ("lost", super::ASAN_FOUND, "detected memory leaks"),
+        ] {
+            let bootstrap = format!("\"misuse {what}\"");
+            let run = node.run(&format!("misuse-{what}"), &[("bootstrap", &bootstrap)]);
+            assert!(
+                run.code() == Some(code) && run.err.contains(found),
+                "{what}: {run}"
+            );
         }
     }
 }

@@ -12,6 +12,7 @@
 //! `-- lua: 5.5` or `-- api: head` / `-- api: 1.8` (only for this Lua or API level),
 //! `-- config: key = value` (a setting; several lines are possible) and
 //! `-- limit: 60` (seconds it may take; 30 otherwise).
+//! Every case finds the setting `api_level`, `head` or `1.8`.
 //! In a setting `$PORT1` ... `$PORT9` stand for free ports, read by the case with `skynet.getenv`.
 
 mod common;
@@ -134,7 +135,8 @@ fn read(folder: &Path, name: &str) -> Case {
                 case.limit = Duration::from_secs(seconds);
             }
             "lua" => case.lua = Some(value.to_owned()),
-            "api" => case.api = Some(value.to_owned()),
+            "api" if ["head", "1.8"].contains(&value) => case.api = Some(value.to_owned()),
+            "api" => panic!("{name}: unknown API level {value}"),
             "upstream" => case.upstream = !value.starts_with("no"),
             // Prose with a colon in it.
             _ => {}
@@ -143,14 +145,18 @@ fn read(folder: &Path, name: &str) -> Case {
     case
 }
 
+/// The name that `API=` gives to a tree's level.
+fn level(tree: &Tree) -> &'static str {
+    match tree.level() {
+        Level::Head => "head",
+        Level::V18 => "1.8",
+    }
+}
+
 impl Case {
     fn applies(&self, tree: &Tree) -> bool {
         let lua = self.lua.as_ref().is_none_or(|v| *v == tree.lua_version());
-        let api = self.api.as_deref().is_none_or(|api| match api {
-            "head" => tree.level() == Level::Head,
-            "1.8" => tree.level() == Level::V18,
-            other => panic!("{}: unknown API level {other}", self.name),
-        });
+        let api = self.api.as_deref().is_none_or(|api| api == level(tree));
         lua && api
     }
 }
@@ -162,7 +168,9 @@ fn run(tree: &Tree, name: &str, config: &str, limit: Duration) -> Result<(), Fai
         r#"start = "{name}"
 luaservice = "./service/?.lua;./test/lua/?.lua"
 snax = "./test/lua/?.lua"
-"#
+api_level = "{}"
+"#,
+        level(tree)
     );
     settings += config;
     for number in 1..=9 {

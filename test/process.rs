@@ -983,6 +983,62 @@ end)
 }
 
 /// A client that closes while the node writes does not end the node.
+/// The sum of all threads at the head of a heap profile of jemalloc's: bytes in use.
+fn profiled(profile: &str) -> u64 {
+    let total = Regex::new(r"(?m)^  t\*: \d+: (\d+) \[").expect("a valid pattern");
+    let found = total.captures(profile);
+    let found = found.unwrap_or_else(|| panic!("no total in {profile:.400}"));
+    found[1].parse().expect("a number")
+}
+
+#[test]
+fn heap_profiles_are_written() {
+    if !cfg!(feature = "jemalloc") {
+        return common::skipped("built without jemalloc");
+    }
+    const SIZE: u64 = 32 << 20;
+    let stage = stage_with(&format!(
+        r#"local skynet = require "skynet"
+require "skynet.manager"
+local core = require "skynet.core"
+local memory = require "skynet.memory"
+local driver = require "skynet.socketdriver"
+skynet.start(function()
+    assert(memory.profactive() == false)
+    -- Setting it answers what it was.
+    assert(memory.profactive(true) == false)
+    assert(memory.profactive() == true)
+    local ptr, len = driver.str2p(("x"):rep({SIZE}))
+    memory.dumpheap()
+    core.trash(ptr, len)
+    memory.dumpheap()
+    skynet.abort()
+end)
+"#
+    ));
+    stage.write(
+        "config",
+        &format!("logger = './node.log'\nharbor = 0\n{PATHS}"),
+    );
+    let options = "prof:true,prof_active:false,lg_prof_sample:16,prof_prefix:./heap";
+    let mut node = Node::start_with(&stage, &["config"], |command| {
+        command.env("JE_MALLOC_CONF", options);
+    });
+    // An assertion that fails leaves the node running.
+    node.expect_code(0, SOON);
+    let (with, without) = (
+        stage.read(&format!("heap.{}.0.m0.heap", node.pid())),
+        stage.read(&format!("heap.{}.1.m1.heap", node.pid())),
+    );
+    for profile in [&with, &without] {
+        assert!(profile.starts_with("heap_v2/65536\n"), "{profile:.400}");
+        // What pprof needs to name the places.
+        assert!(profile.contains("\n@ 0x") && profile.contains("MAPPED_LIBRARIES:"));
+    }
+    // The string itself is Lua's and may be there both times.
+    assert!(profiled(&with) >= profiled(&without) + SIZE, "{with:.400}");
+}
+
 #[test]
 fn peer_that_vanishes() {
     let stage = stage_with(

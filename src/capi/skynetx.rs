@@ -3,6 +3,7 @@
 use super::optional_text;
 use super::skynet_imp::SkynetConfig;
 use crate::core::command;
+use crate::core::memory;
 use crate::core::module::Refused;
 use crate::core::node::NODE;
 use crate::core::timer::Expiry;
@@ -131,4 +132,38 @@ pub extern "C" fn skynetx_timeout_ms(handle: u32, ms: c_int, session: c_int) -> 
 #[unsafe(no_mangle)]
 pub extern "C" fn skynetx_timeout_cancel(handle: u32, session: c_int) -> c_int {
     c_int::from(NODE.timer.cancel(Expiry { handle, session }))
+}
+
+/// Memory of a service that has ended.
+#[repr(C)]
+pub struct SkynetxMemory {
+    pub handle: u32,
+    /// How much is in use still.
+    pub bytes: usize,
+    /// In how many blocks.
+    pub blocks: usize,
+}
+
+/// Which services have ended while blocks of theirs are in use: what they forgot, or passed on to others.
+/// Fills in at most `room` of them, ordered by the low half of the handle, and answers how many there are.
+/// With room 0 list may be NULL. As in all accounts of malloc_hook.h, a later service with the same low
+/// half (and, at level 1.8, only once nothing is left) takes the account over. Nothing is known without
+/// jemalloc, and in programs that libskynet.so is a part of.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn skynetx_memory_left(list: *mut SkynetxMemory, room: usize) -> usize {
+    let alive = |handle| NODE.with(handle, |_| ()).is_some();
+    let mut count = 0;
+    for left in memory::left(alive) {
+        if count < room {
+            let entry = SkynetxMemory {
+                handle: left.handle,
+                bytes: left.bytes,
+                blocks: left.blocks,
+            };
+            // SAFETY: the caller's list has room for that many.
+            unsafe { list.add(count).write(entry) };
+        }
+        count += 1;
+    }
+    count
 }

@@ -162,6 +162,38 @@ fn accounts_at(head: bool) -> impl Iterator<Item = (u32, usize)> {
         })
 }
 
+/// What a service that has ended left in use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Left {
+    pub handle: u32,
+    pub bytes: usize,
+    pub blocks: usize,
+}
+
+/// The accounts of services that have ended while blocks of theirs are in use, in the order of their
+/// slots; `alive` knows who has not. Such an account says what was forgotten, or handed on to others.
+///
+/// At level head a service that is given the slot, 65,536 launches later, takes these blocks over with
+/// the rest of the balance.
+pub fn left(alive: impl Fn(u32) -> bool) -> impl Iterator<Item = Left> {
+    OWNERS
+        .iter()
+        .zip(0..=u16::MAX)
+        .filter_map(move |(owner, slot)| {
+            let handle = owner.load(Relaxed);
+            if handle == 0 || alive(handle) {
+                return None;
+            }
+            let balance = tally::slot(slot);
+            let (bytes, blocks) = (balance.bytes(), balance.blocks());
+            (blocks > 0).then_some(Left {
+                handle,
+                bytes,
+                blocks,
+            })
+        })
+}
+
 /// Writes the accounts to the log, from source 0.
 pub fn dump() {
     core::log(0, format_args!("dump all service mem:"));
@@ -257,6 +289,30 @@ mod tests {
         release(HEAD, block, 5, 0);
         assert!(accounts_at(HEAD).any(|a| a == (0x1007, 0)));
         assert!(accounts_at(V18).all(|(handle, _)| handle != 0x1007));
+    }
+
+    #[test]
+    fn what_is_left_is_that_of_the_ended() {
+        const GONE: u32 = 0x1008;
+        const ALIVE: u32 = 0x1009;
+        let found = |handle| left(|h| h == ALIVE).find(|left| left.handle == handle);
+        let blocks = [charge(API_HEAD, GONE, 100, 0), charge(API_HEAD, GONE, 0, 0)];
+        let kept = charge(API_HEAD, ALIVE, 100, 0);
+        let expected = |bytes, blocks| {
+            Some(Left {
+                handle: GONE,
+                bytes,
+                blocks,
+            })
+        };
+        assert_eq!(found(GONE), expected(100, 2));
+        assert_eq!(found(ALIVE), None);
+        // An empty block is a block.
+        release(API_HEAD, blocks[0], 100, 0);
+        assert_eq!(found(GONE), expected(0, 1));
+        release(API_HEAD, blocks[1], 0, 0);
+        assert_eq!(found(GONE), None);
+        release(API_HEAD, kept, 100, 0);
     }
 
     #[test]

@@ -4,11 +4,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/asan_interface.h>
+#endif
 
-void *agent_create(void);
-int agent_init(void *inst, struct skynet_context *ctx, const char *parm);
-void agent_release(void *inst);
-void agent_signal(void *inst, int signal);
+ENTRY void *agent_create(void);
+ENTRY int agent_init(void *inst, struct skynet_context *ctx, const char *parm);
+ENTRY void agent_release(void *inst);
+ENTRY void agent_signal(void *inst, int signal);
 
 /* For launches whose parameter cannot hold an address: set by a case, used once. */
 struct agent *agent_next;
@@ -16,6 +19,17 @@ struct agent *agent_next;
 struct instance {
 	struct agent *a;
 };
+
+/* The byte behind a message: the NUL of a copy that the core made. What others made may end before. */
+static char
+behind(const char *end)
+{
+#ifdef __SANITIZE_ADDRESS__
+	if (__asan_address_is_poisoned(end))
+		return '\0';
+#endif
+	return *end;
+}
 
 static int
 on_message(struct skynet_context *ctx, void *ud, int type, int session, uint32_t source,
@@ -34,8 +48,12 @@ on_message(struct skynet_context *ctx, void *ud, int type, int session, uint32_t
 	m.current = skynet_current_handle();
 	m.now = skynet_now();
 	if (msg) {
-		m.data = malloc(sz + 1);
-		memcpy(m.data, msg, sz + 1);
+		struct copy *copy = malloc(sizeof *copy + sz + 1);
+		m.data = copy->data;
+		memcpy(m.data, msg, sz);
+		m.data[sz] = behind((const char *)msg + sz);
+		copy->next = a->copies;
+		a->copies = copy;
 	}
 	pthread_mutex_lock(&a->lock);
 	if (a->count == a->room) {

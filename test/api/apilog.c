@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-int apilog_init(void *inst, struct skynet_context *ctx, const char *parm);
+ENTRY int apilog_init(void *inst, struct skynet_context *ctx, const char *parm);
 
 /* Found by the cases with dlsym: service modules are loaded with RTLD_GLOBAL. */
 struct capture apilog = { .lock = PTHREAD_MUTEX_INITIALIZER };

@@ -3,7 +3,6 @@
  * a summary, then ends the process with ABORT. The groups of one case that is to kill the process
  * are at the end.
  */
-#define _GNU_SOURCE
 #include "harness.h"
 
 #include <dlfcn.h>
@@ -12,7 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
-int apitest_init(void *inst, struct skynet_context *ctx, const char *parm);
+ENTRY int apitest_init(void *inst, struct skynet_context *ctx, const char *parm);
 
 struct skynet_context *driver;
 uint32_t driver_handle;
@@ -128,10 +127,20 @@ command_as(struct agent *a, const char *cmd, const char *fmt, ...)
 /* ---- agents ---- */
 
 struct agent *
-agent_with(const char *word)
+agent_blank(void)
 {
+	static struct agent *all;
 	struct agent *a = calloc(1, sizeof *a);
 	pthread_mutex_init(&a->lock, NULL);
+	a->next = all;
+	all = a;
+	return a;
+}
+
+struct agent *
+agent_with(const char *word)
+{
+	struct agent *a = agent_blank();
 	command("LAUNCH", "agent %p%s%s", (void *)a, word ? " " : "", word ? word : "");
 	return a;
 }
@@ -339,6 +348,8 @@ static const struct {
 	{ "timerx", timerx_cases },
 	{ "plain", plain_cases },
 	{ "core", core_cases },
+	{ "third", third_cases },
+	{ "wrap", wrap_cases },
 };
 
 /* What must end the process. */
@@ -412,10 +423,12 @@ on_message(struct skynet_context *ctx, void *ud, int type, int session, uint32_t
 int
 apitest_init(void *inst, struct skynet_context *ctx, const char *parm)
 {
+	static char *group;
 	(void)inst;
 	driver = ctx;
+	group = strdup(parm);
 	driver_handle = (uint32_t)strtoul(skynet_command(ctx, "REG", NULL) + 1, NULL, 16);
-	skynet_callback(ctx, strdup(parm), on_message);
+	skynet_callback(ctx, group, on_message);
 	skynet_send(ctx, 0, driver_handle, PTYPE_TEXT, 0, NULL, 0);
 	return 0;
 }

@@ -17,7 +17,7 @@
 #include <unistd.h>
 
 /* In no header. */
-int sigign(void);
+ENTRY int sigign(void);
 
 /* ---- queues ---- */
 
@@ -115,26 +115,36 @@ queue_records_overload(void)
 	CHECK_INT(d.count, 2998);
 }
 
-/* A queue of nobody's comes out of the run queue, before or after those of services. */
+/* A queue of nobody's comes out of the run queue, behind those of services. */
 static void
 run_queue(void)
 {
+	enum { OTHERS = 3 };	/* workers, of four */
+	struct agent *busy[OTHERS];
+	struct gate gates[OTHERS];
 	struct message_queue *q = skynet_mq_create(0xfffffe);
 	struct message_queue *got;
 	struct skynet_message m;
-	/* idle now: the next message schedules it; a worker that gets it first frees it, as there is
-	   no such service */
+	struct dropped d = { 0, -1 };
+	/* no worker is to take it */
+	for (int i = 0; i < OTHERS; i++) {
+		busy[i] = agent_new();
+		gate_close(&gates[i], busy[i]);
+	}
+	/* idle now: the next message schedules it */
 	CHECK_INT(skynet_mq_pop(q, &m), 1);
 	message_of(&m, 7);
 	skynet_mq_push(q, &m);
 	while ((got = skynet_globalmq_pop()) != NULL && got != q)
 		skynet_globalmq_push(got);
-	if (got == q) {
-		struct dropped d = { 0, -1 };
-		CHECK_INT(skynet_mq_length(q), 1);
-		skynet_mq_mark_release(q);
-		skynet_mq_release(q, drop, &d);
-		CHECK_INT(d.last, 7);
+	CHECK(got == q);
+	CHECK_INT(skynet_mq_length(q), 1);
+	skynet_mq_mark_release(q);
+	skynet_mq_release(q, drop, &d);
+	CHECK_INT(d.last, 7);
+	for (int i = 0; i < OTHERS; i++) {
+		gate_open(&gates[i]);
+		agent_kill(busy[i]);
 	}
 }
 

@@ -24,7 +24,6 @@ start(void)
 	agent_run(harbor, become_harbor, NULL);
 	/* alive, but not counted */
 	CHECK_INT(skynet_context_total(), total - 1);
-	harbor->keep = 1;
 }
 
 static void

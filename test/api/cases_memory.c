@@ -1,5 +1,4 @@
 /* The process's malloc family as services meet it, its accounts, and the allocator's controls. */
-#define _GNU_SOURCE
 #include "harness.h"
 #include "malloc_hook.h"
 
@@ -133,6 +132,66 @@ released_elsewhere(void)
 	CHECK(after < before + 1000);
 	CHECK(malloc_used_memory() < used + 100000);
 	agent_kill(a);
+}
+
+/* As in skynetx.h, which is ours alone. */
+struct left {
+	uint32_t handle;
+	size_t bytes;
+	size_t blocks;
+};
+
+static size_t (*memory_left)(struct left *list, size_t room);
+
+/* What a service left, all zero when it is not in the list. */
+static struct left
+left_by(uint32_t handle)
+{
+	struct left found = { 0, 0, 0 };
+	size_t room = memory_left(NULL, 0) + 10;
+	struct left *list = malloc(room * sizeof *list);
+	size_t count = memory_left(list, room);
+	for (size_t i = 0; i < count && i < room; i++) {
+		if (i > 0)
+			CHECK((list[i - 1].handle & 0xffff) < (list[i].handle & 0xffff));
+		CHECK(list[i].blocks > 0);
+		if (list[i].handle == handle)
+			found = list[i];
+	}
+	free(list);
+	return found;
+}
+
+/* What outlives a service is told apart from what the living use. */
+static void
+left_behind(void)
+{
+	struct agent *a = agent_new(), *b = agent_new();
+	size_t bytes;
+	*(void **)&memory_left = dlsym(RTLD_DEFAULT, "skynetx_memory_left");
+	if (memory_left == NULL)
+		return;
+	if (!accounts()) {
+		CHECK_INT(memory_left(NULL, 0), 0);
+		return;
+	}
+	agent_run(a, take_block, &bytes);
+	CHECK_INT(left_by(a->handle).blocks, 0);
+	agent_kill(a);
+	WAIT_UNTIL(left_by(a->handle).bytes > 0);
+	struct left left = left_by(a->handle), one;
+	CHECK(left.bytes >= MILLION);
+	CHECK(left.blocks >= 1 && left.blocks < 1000);
+	/* in no more room than there is */
+	memset(&one, 0, sizeof one);
+	CHECK(memory_left(&one, 1) >= 1);
+	CHECK(one.handle != 0);
+	agent_settle(b);
+	CHECK_INT(left_by(b->handle).blocks, 0);
+	free(block);
+	WAIT_UNTIL(left_by(a->handle).bytes < MILLION);
+	CHECK(left_by(a->handle).blocks < left.blocks);
+	agent_kill(b);
 }
 
 static void
@@ -308,6 +367,7 @@ const struct test_case memory_cases[] = {
 	CASE(family),
 	CASE(account),
 	CASE(released_elsewhere),
+	CASE(left_behind),
 	CASE(dump),
 	CASE(debug_memory),
 	CASE(controls),

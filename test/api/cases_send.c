@@ -385,7 +385,7 @@ no_callback(void)
 }
 
 struct switched {
-	volatile int old, new;
+	volatile int before, after;
 };
 
 static int
@@ -394,7 +394,7 @@ after_switch(struct skynet_context *ctx, void *ud, int type, int session, uint32
 {
 	struct switched *s = ud;
 	(void)ctx, (void)type, (void)session, (void)source, (void)msg, (void)sz;
-	s->new++;
+	s->after++;
 	return 0;
 }
 
@@ -403,7 +403,7 @@ do_switch(struct agent *a, void *arg)
 {
 	struct switched *s = arg;
 	skynet_callback(a->ctx, s, after_switch);
-	s->old++;
+	s->before++;
 }
 
 static void
@@ -413,8 +413,8 @@ new_callback(void)
 	struct switched s = { 0, 0 };
 	agent_run(a, do_switch, &s);
 	skynet_send(driver, 0, a->handle, 10, 0, "x", 1);
-	WAIT_UNTIL(s.new == 1);
-	CHECK_INT(s.old, 1);
+	WAIT_UNTIL(s.after == 1);
+	CHECK_INT(s.before, 1);
 	CHECK_INT(agent_count(a), 0);
 	agent_kill(a);
 }

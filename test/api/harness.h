@@ -29,6 +29,13 @@
 #include <stdbool.h>
 #include <stdio.h>
 
+/* In front of what the core finds by its name. */
+#ifdef __cplusplus
+#define ENTRY extern "C"
+#else
+#define ENTRY extern
+#endif
+
 /* Built with upstream's headers, the level is given on the command line. */
 #ifndef SKYNET_API_HEAD
 #error SKYNET_API_HEAD
@@ -60,7 +67,7 @@ struct capture {
 /* ---- agents ---- */
 
 /* The type of a message that asks an agent to run a function: its data is a struct task. */
-#define TYPE_RUN 99
+#define TYPE_RUN 250
 
 struct agent;
 typedef void (*agent_fn)(struct agent *a, void *arg);
@@ -82,7 +89,14 @@ struct mail {
 	uint64_t now;
 };
 
+/* Data of a mail. It stays when the mail is cleared away. */
+struct copy {
+	struct copy *next;
+	char data[];
+};
+
 struct agent {
+	struct agent *next;	/* of all there were */
 	struct skynet_context *ctx;
 	uint32_t handle;
 	char *parm;		/* of its init, NULL when there was none */
@@ -96,6 +110,7 @@ struct agent {
 	pthread_t signal_thread;
 
 	pthread_mutex_t lock;
+	struct copy *copies;	/* the data of all mail there ever was */
 	struct mail *inbox;	/* under lock */
 	int count;
 	int room;
@@ -107,6 +122,8 @@ struct agent {
 #define AGENT_TALKS "talks"		/* sends itself a message */
 #define AGENT_MUTE "mute"		/* sets no callback */
 
+/* What a service that becomes an agent is given. It is kept to the end, for what it knows. */
+struct agent *agent_blank(void);
 /* An agent that belongs to nobody yet, and a service of that name for it. */
 struct agent *agent_new(void);
 /* The same with a word for its init. NULL from the launch is fine. */
@@ -191,5 +208,7 @@ extern const struct test_case endless_cases[];
 extern const struct test_case timerx_cases[];
 extern const struct test_case plain_cases[];
 extern const struct test_case core_cases[];
+extern const struct test_case third_cases[];
+extern const struct test_case wrap_cases[];
 
 #endif

@@ -3,7 +3,9 @@
  * the unit tests of the allocator load this file as a module of its own and the service `apitest`
  * links it in and runs it under a real executable.
  */
+#ifndef _GNU_SOURCE
 #define _GNU_SOURCE
+#endif
 #include <malloc.h>
 #include <pthread.h>
 #include <stdint.h>

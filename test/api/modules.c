@@ -9,7 +9,7 @@
 
 #if defined(NOCREATE)
 
-int nocreate_init(void *inst, struct skynet_context *ctx, const char *parm);
+ENTRY int nocreate_init(void *inst, struct skynet_context *ctx, const char *parm);
 void *nocreate_inst;
 
 int
@@ -22,7 +22,7 @@ nocreate_init(void *inst, struct skynet_context *ctx, const char *parm)
 
 #elif defined(NOINIT)
 
-void *noinit_create(void);
+ENTRY void *noinit_create(void);
 int noinit_created;
 
 void *
@@ -34,8 +34,8 @@ noinit_create(void)
 
 #elif defined(NULLCREATE)
 
-void *nullcreate_create(void);
-int nullcreate_init(void *inst, struct skynet_context *ctx, const char *parm);
+ENTRY void *nullcreate_create(void);
+ENTRY int nullcreate_init(void *inst, struct skynet_context *ctx, const char *parm);
 int nullcreate_inits;
 
 void *
@@ -54,7 +54,7 @@ nullcreate_init(void *inst, struct skynet_context *ctx, const char *parm)
 
 #elif defined(OTHERNAME)
 
-int othername_init(void *inst, struct skynet_context *ctx, const char *parm);
+ENTRY int othername_init(void *inst, struct skynet_context *ctx, const char *parm);
 int othername_inits;
 
 int

@@ -145,6 +145,8 @@ pub fn rebuild(tree: &Path, headers: &Headers, out: &Path) -> Result<Vec<String>
         let target = out.join(module.out);
         let folder = target.parent().expect("a folder");
         std::fs::create_dir_all(folder).map_err(|e| format!("{}: {e}", folder.display()))?;
+        // Exchanged in one step: another run of the tests may be about to load the one that is there.
+        let fresh = target.with_extension(format!("{}.new", std::process::id()));
         let mut cc = cc();
         // The include path of upstream's Makefile, with headers exchanged.
         cc.args(["-g", "-O2", "-Wall", "-Wextra", "-shared", "-fPIC", "-I"])
@@ -159,7 +161,7 @@ pub fn rebuild(tree: &Path, headers: &Headers, out: &Path) -> Result<Vec<String>
             )
             .arg(format!("-DSKYNET_API_HEAD={}", u8::from(is_head(tree))))
             .arg("-o")
-            .arg(&target)
+            .arg(&fresh)
             .args(sources(tree, module.sources)?)
             .args(module.libs);
         let done = cc.output().map_err(|e| format!("{cc:?}: {e}"))?;
@@ -167,6 +169,7 @@ pub fn rebuild(tree: &Path, headers: &Headers, out: &Path) -> Result<Vec<String>
         if !done.status.success() {
             return Err(format!("{cc:?}\n{text}"));
         }
+        std::fs::rename(&fresh, &target).map_err(|e| format!("{}: {e}", target.display()))?;
         warnings.extend(text.lines().filter_map(|line| {
             let (place, message) = line.split_once(": warning: ")?;
             let file = place.rsplit('/').next().unwrap_or(place);

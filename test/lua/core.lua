@@ -9,7 +9,7 @@ local check = dofile "./test/lua/support/check.lua"
 
 local eq, raises, results = check.eq, check.raises, check.results
 
-local HEAD = _VERSION == "Lua 5.5"
+local HEAD = skynet.getenv "api_level" == "head"
 local ERROR = HEAD and "error: " or ""
 local NULL = core.unpack("\3" .. ("\0"):rep(8))
 

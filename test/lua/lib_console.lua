@@ -131,6 +131,10 @@ local function node(console)
 	case("memory", function()
 		local lines = type_line "cmem"
 		has(lines, "^:%x+\t%d+$")
+		local memory = require "skynet.memory"
+		if memory.left and next(memory.left()) then
+			has(lines, "^:%x+ %(ended%)\t%d+$")
+		end
 		has(lines, "^block\t%d+$")
 		has(lines, "^total\t%d+$")
 		has(type_line "jmem", "^stats%.allocated\t *%d+ +%d+%.%d%d Mb$")

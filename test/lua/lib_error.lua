@@ -17,8 +17,8 @@ if mode == "peer" then
 	function act.exit() skynet.exit() end
 	function act.exit_soon() skynet.ret() skynet.sleep(2) skynet.exit() end
 	function act.busy()
-		local limit = skynet.hpc() + 300 * 1000 * 1000
-		while skynet.hpc() < limit do end
+		-- until the test says that it has sent what it wants to find in the queue
+		repeat until skynet.getenv("over_" .. skynet.self()) or skynet.now() > 25 * 100
 		skynet.exit()
 	end
 	local response
@@ -125,6 +125,7 @@ local function dying()
 			end)
 		end
 		skynet.sleep(1)
+		skynet.setenv("over_" .. peer, "yes")
 		for i = 1, 20 do fails(queued[i]) end
 	end)
 	case("a kill answers what is queued", function()
@@ -137,6 +138,7 @@ local function dying()
 		end
 		skynet.sleep(2)
 		skynet.kill(peer)
+		skynet.setenv("over_" .. peer, "yes")
 		for i = 1, 20 do
 			check.wait(function() return queued[i] end, 3)
 			eq(queued[i][1], false)
@@ -219,7 +221,11 @@ local function closing()
 		end)
 		local peer = new_peer()
 		pcall(skynet.call, peer, "lua", "closing")
-		check.wait(function() return closed["exiting thread"] end)
+		check.wait(function()
+			local count = 0
+			for _ in pairs(closed) do count = count + 1 end
+			return count == 4
+		end)
 		skynet.sleep(2)
 		eq(closed, { wait = 1, sleep = 1, call = 1, ["exiting thread"] = 1 })
 	end)

@@ -8,11 +8,21 @@ local check = dofile "./test/lua/support/check.lua"
 
 local eq, raises, results = check.eq, check.raises, check.results
 
+if ... == "peer" then
+	-- Passes a block on: it is charged to this service until somebody frees it.
+	skynet.start(function()
+		skynet.dispatch("lua", function(_, _, size) skynet.retpack(driver.str2p(("x"):rep(size))) end)
+	end)
+	return
+end
+
 check.run(function()
 	local counting = memory.total() > 0
 	check.case("fields", function()
 		local names = {}
-		for name in pairs(memory) do table.insert(names, name) end
+		for name in pairs(memory) do
+			if name ~= "left" then table.insert(names, name) end	-- ours
+		end
 		table.sort(names)
 		eq(table.concat(names, " "), "block current dump dumpheap dumpinfo info jestat mallctl profactive total")
 	end)
@@ -51,6 +61,28 @@ check.run(function()
 		if counting then
 			assert(math.abs(info[skynet.self()] - own) < 1 << 18)
 		end
+	end)
+	check.case("left by services that have ended", function()
+		if not memory.left then return end	-- upstream's module
+		local size = 1 << 20
+		local peer = skynet.newservice("memory", "peer")
+		local ptr, len = skynet.call(peer, "lua", size)
+		eq(memory.left()[peer], nil)
+		skynet.kill(peer)
+		if not counting then
+			core.trash(ptr, len)
+			eq(memory.left(), {})
+			return
+		end
+		local left = memory.left()[peer]
+		assert(left.bytes >= size and left.blocks >= 1, left.bytes)
+		eq(memory.left(1, 2)[skynet.self()], nil)
+		core.trash(ptr, len)
+		-- The service itself may still be on its way out.
+		check.wait(function()
+			local left = memory.left()[peer]
+			return not left or left.bytes < size
+		end)
 	end)
 	check.case("jestat", function()
 		local stat = memory.jestat()

@@ -1,6 +1,7 @@
 //! `skynet.memory`: statistics and switches of the message heap, for `debug_console` and memory tools.
 
-use core::ffi::{CStr, c_int};
+use core::ffi::{CStr, c_int, c_void};
+use core::mem;
 use core::ptr;
 
 use skynet_sys::lua::*;
@@ -103,6 +104,52 @@ unsafe extern "C-unwind" fn profactive(l: *mut lua_State) -> c_int {
     1
 }
 
+/// As `struct skynetx_memory` in `skynetx.h`.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct Left {
+    handle: u32,
+    bytes: usize,
+    blocks: usize,
+}
+
+type LeftFn = unsafe extern "C" fn(list: *mut Left, room: usize) -> usize;
+
+/// `skynetx_memory_left`, which upstream does not have.
+fn memory_left() -> Option<LeftFn> {
+    // SAFETY: a look-up by name; if the function exists it is the one that skynetx.h declares. A null
+    // pointer is None.
+    unsafe {
+        let found = libc::dlsym(libc::RTLD_DEFAULT, c"skynetx_memory_left".as_ptr());
+        mem::transmute::<*mut c_void, Option<LeftFn>>(found)
+    }
+}
+
+/// A table from the handles of services that have ended to what of theirs is in use.
+unsafe extern "C-unwind" fn left(l: *mut lua_State) -> c_int {
+    // SAFETY: called by Lua; four slots. The list is Lua's, so an error on the way loses nothing.
+    unsafe {
+        lua_settop(l, 0);
+        lua_createtable(l, 0, 0);
+        let Some(memory_left) = memory_left() else {
+            return 1;
+        };
+        // Those that come to it meanwhile are left for the next time.
+        let room = memory_left(ptr::null_mut(), 0);
+        let list = lua_newuserdatauv(l, room * size_of::<Left>(), 0).cast::<Left>();
+        let count = memory_left(list, room).min(room);
+        for i in 0..count {
+            let entry = list.add(i).read();
+            lua_createtable(l, 0, 2);
+            set_integer(l, c"bytes", entry.bytes as lua_Integer);
+            set_integer(l, c"blocks", entry.blocks as lua_Integer);
+            lua_rawseti(l, 1, entry.handle.into());
+        }
+        lua_settop(l, 1);
+    }
+    1
+}
+
 const FUNCTIONS: &[Entry] = &[
     (c"total", total),
     (c"block", block),
@@ -114,6 +161,7 @@ const FUNCTIONS: &[Entry] = &[
     (c"dump", dump),
     (c"dumpheap", dumpheap),
     (c"profactive", profactive),
+    (c"left", left),
 ];
 
 /// Opens `skynet.memory`.

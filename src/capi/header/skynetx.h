@@ -6,6 +6,7 @@
 #include "skynet_imp.h"
 #include "skynet_module.h"
 
+#include <stddef.h>
 #include <stdint.h>
 
 #ifdef __cplusplus
