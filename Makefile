@@ -3,7 +3,7 @@
 # projects look: skynet, libskynet.so, cservice/*.so, luaclib/*.so, skynet-src and 3rd/lua.
 #
 #   make [linux] [LUA=5.4|5.5] [API=1.8|head]
-#   make test | test-wrap | asan | check | demo | headers | clean | cleanall
+#   make test | test-wrap | loom | loom-seeded | asan | check | demo | headers | clean | cleanall
 #   make bench [BENCH=WORKLOADS] [RUNS=] [THREADS=] [SCALE=] [SUBJECTS=] [SKYNET_UPSTREAM=]
 #   make install | uninstall [PREFIX=/usr/local] [DESTDIR=]
 #
@@ -177,7 +177,7 @@ $(LUA_CLIB:%=$(LUA_CLIB_PATH)/%.so): stage
 
 # ---- tests and the rest ----
 
-.PHONY: test test-wrap asan test-asan check demo bench headers clean cleanall jemalloc update3rd
+.PHONY: test test-wrap loom loom-seeded asan test-asan check demo bench headers clean cleanall jemalloc update3rd
 
 # Every test, against the staged node.
 test: stage
@@ -194,6 +194,25 @@ asan:
 
 test-asan: stage
 	SKYNET_ASAN=1 SKYNET_NODE=$(NODE) $(RUN_CARGO) test --release -p skynet --test api $(FEATURES) -- ours:: asan::
+
+# The models of the core's protocols: every interleaving of their threads, up to so many preemptions.
+PREEMPTIONS ?= 2
+LOOM := $(RUN_CARGO) test -q --release -p skynet --lib --no-default-features --features $(LUA_NAME)
+loom:
+	CARGO_TARGET_DIR=target/loom RUSTFLAGS='--cfg loom' LOOM_MAX_PREEMPTIONS=$(PREEMPTIONS) \
+		$(LOOM) models::
+
+# Each bug that can be put into the code must be found.
+SEEDED := mailbox retire steal park timer
+loom-seeded: $(SEEDED:%=loom-seeded-%)
+	@echo "every seeded bug was found"
+
+$(SEEDED:%=loom-seeded-%): loom-seeded-%:
+	@export CARGO_TARGET_DIR=target/loom-seeded RUSTFLAGS='--cfg loom --cfg seeded="$*"'; \
+	$(LOOM) --no-run && \
+	if LOOM_MAX_PREEMPTIONS=$(PREEMPTIONS) RUST_BACKTRACE=0 timeout 300 $(LOOM) models:: > $(CURDIR)/target/loom-$*.log 2>&1; \
+	then echo "the bug '$*' was not found"; exit 1; \
+	else echo "the bug '$*' was found"; fi
 
 check: stage
 	$(RUN_CARGO) fmt --all --check

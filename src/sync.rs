@@ -1,6 +1,20 @@
 //! The one place that says which atomics, cells and locks the core uses, so that a model checker can be put
 //! in their stead: `RUSTFLAGS="--cfg loom" cargo test` builds only what is modelled, over loom's.
 
+/// A `const fn`, except under loom, whose types are made at run time.
+macro_rules! const_fn {
+    ($(#[$attribute:meta])* $vis:vis fn $($rest:tt)*) => {
+        #[cfg(not(loom))]
+        $(#[$attribute])*
+        $vis const fn $($rest)*
+
+        #[cfg(loom)]
+        $(#[$attribute])*
+        $vis fn $($rest)*
+    };
+}
+pub(crate) use const_fn;
+
 #[cfg(not(loom))]
 mod real {
     pub use parking_lot::{Condvar, Mutex, MutexGuard, RwLock};

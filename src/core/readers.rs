@@ -4,7 +4,7 @@
 #![allow(unsafe_code)]
 
 use crate::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering, fence};
-use crate::sync::{spin_loop, thread};
+use crate::sync::{const_fn, spin_loop, thread};
 #[cfg(not(loom))]
 use std::cell::{Cell, OnceCell};
 use std::ops::Deref;
@@ -58,17 +58,11 @@ pub struct Reading<'a> {
 }
 
 impl Readers {
-    #[cfg(not(loom))]
-    pub const fn new() -> Self {
-        Readers {
-            first: AtomicPtr::new(std::ptr::null_mut()),
-        }
-    }
-
-    #[cfg(loom)]
-    pub fn new() -> Self {
-        Readers {
-            first: AtomicPtr::new(std::ptr::null_mut()),
+    const_fn! {
+        pub fn new() -> Self {
+            Readers {
+                first: AtomicPtr::new(std::ptr::null_mut()),
+            }
         }
     }
 

@@ -14,8 +14,8 @@
 //! 3. The thread, woken, writes [`AWAKE`]: until step 1 comes round nobody needs to set the alarm.
 
 use super::pending::{Lane, Pending, UNIT_NS};
-use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::{Mutex, const_fn};
 use crate::sys::alarm::Alarm;
 use crate::sys::clock;
 use std::io;
@@ -88,11 +88,13 @@ struct Origin {
 }
 
 impl Timer {
-    pub const fn new() -> Self {
-        Timer::with_clock(System {
-            alarm: Alarm::new(),
-            ahead: AtomicU64::new(0),
-        })
+    const_fn! {
+        pub fn new() -> Self {
+            Timer::with_clock(System {
+                alarm: Alarm::new(),
+                ahead: AtomicU64::new(0),
+            })
+        }
     }
 
     /// Gets what [`Timer::run`] needs from the system.
@@ -114,16 +116,23 @@ impl Default for Timer {
 }
 
 impl<C: Clock> Timer<C> {
-    pub const fn with_clock(clock: C) -> Self {
-        Timer {
-            clock,
-            origin: OnceLock::new(),
-            state: Mutex::new(State {
-                pending: Pending::new(),
-                armed: AWAKE,
-                closed: false,
-            }),
+    const_fn! {
+        pub fn with_clock(clock: C) -> Self {
+            Timer {
+                clock,
+                origin: OnceLock::new(),
+                state: Mutex::new(State {
+                    pending: Pending::new(),
+                    armed: AWAKE,
+                    closed: false,
+                }),
+            }
         }
+    }
+
+    #[cfg(loom)]
+    pub fn clock(&self) -> &C {
+        &self.clock
     }
 
     fn tick(&self) -> u64 {
@@ -205,7 +214,13 @@ impl<C: Clock> Timer<C> {
                 if state.closed {
                     return;
                 }
-                state.armed = state.pending.first().unwrap_or(NEVER);
+                let first = state.pending.first().unwrap_or(NEVER);
+                #[cfg(seeded = "timer")]
+                {
+                    drop(state);
+                    state = self.state.lock();
+                }
+                state.armed = first;
                 if state.armed != NEVER {
                     self.clock.set_alarm(state.armed);
                 }
@@ -225,7 +240,7 @@ impl<C: Clock> Timer<C> {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
     use crate::sync::Condvar;

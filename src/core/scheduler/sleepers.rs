@@ -9,8 +9,8 @@
 //! No wake-up is lost: a worker first says that it is parked, then looks once more ([`Sleepers::park`]), and who
 //! makes work visible first does that and then reads who sleeps, each with a fence between.
 
-use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicU32, Ordering, fence};
+use crate::sync::{Mutex, const_fn};
 use std::time::Duration;
 
 /// Bits of the word: a worker is searching, one is watching; above them the number of parked workers.
@@ -67,19 +67,12 @@ pub struct Sleepers {
 }
 
 impl Sleepers {
-    #[cfg(not(loom))]
-    pub const fn new() -> Self {
-        Sleepers {
-            word: AtomicU32::new(0),
-            state: Mutex::new(State::new()),
-        }
-    }
-
-    #[cfg(loom)]
-    pub fn new() -> Self {
-        Sleepers {
-            word: AtomicU32::new(0),
-            state: Mutex::new(State::new()),
+    const_fn! {
+        pub fn new() -> Self {
+            Sleepers {
+                word: AtomicU32::new(0),
+                state: Mutex::new(State::new()),
+            }
         }
     }
 
