@@ -3,7 +3,7 @@
 # projects look: skynet, libskynet.so, cservice/*.so, luaclib/*.so, skynet-src and 3rd/lua.
 #
 #   make [linux] [LUA=5.4|5.5] [API=1.8|head]
-#   make test | test-wrap | loom | loom-seeded | miri | tsan | asan | check | demo | headers | clean | cleanall
+#   make test | test-wrap | loom | loom-seeded | shuttle | miri | tsan | asan | check | demo | headers | clean | cleanall
 #   make bench [BENCH=WORKLOADS] [RUNS=] [THREADS=] [SCALE=] [SUBJECTS=] [SKYNET_UPSTREAM=]
 #   make install | uninstall [PREFIX=/usr/local] [DESTDIR=]
 #
@@ -177,7 +177,7 @@ $(LUA_CLIB:%=$(LUA_CLIB_PATH)/%.so): stage
 
 # ---- tests and the rest ----
 
-.PHONY: test test-wrap loom loom-seeded miri tsan asan test-asan check demo bench headers clean cleanall jemalloc update3rd
+.PHONY: test test-wrap loom loom-seeded shuttle miri tsan asan test-asan check demo bench headers clean cleanall jemalloc update3rd
 
 # Every test, against the staged node.
 test: stage
@@ -199,8 +199,14 @@ test-asan: stage
 PREEMPTIONS ?= 2
 LOOM := $(RUN_CARGO) test -q --release -p skynet --lib --no-default-features --features $(LUA_NAME)
 loom:
-	CARGO_TARGET_DIR=target/loom RUSTFLAGS='--cfg loom' LOOM_MAX_PREEMPTIONS=$(PREEMPTIONS) \
+	CARGO_TARGET_DIR=target/loom RUSTFLAGS='--cfg modelled --cfg loom' LOOM_MAX_PREEMPTIONS=$(PREEMPTIONS) \
 		$(LOOM) models::
+
+# Larger ones: schedules drawn at random, which are many threads and many operations long.
+SCHEDULES ?= 10000
+shuttle:
+	CARGO_TARGET_DIR=target/shuttle RUSTFLAGS='--cfg modelled --cfg shuttle' SCHEDULES=$(SCHEDULES) \
+		$(LOOM) schedules::
 
 # Each bug that can be put into the code must be found.
 SEEDED := mailbox retire steal park timer
@@ -208,7 +214,7 @@ loom-seeded: $(SEEDED:%=loom-seeded-%)
 	@echo "every seeded bug was found"
 
 $(SEEDED:%=loom-seeded-%): loom-seeded-%:
-	@export CARGO_TARGET_DIR=target/loom-seeded RUSTFLAGS='--cfg loom --cfg seeded="$*"'; \
+	@export CARGO_TARGET_DIR=target/loom-seeded RUSTFLAGS='--cfg modelled --cfg loom --cfg seeded="$*"'; \
 	$(LOOM) --no-run && \
 	if LOOM_MAX_PREEMPTIONS=$(PREEMPTIONS) RUST_BACKTRACE=0 timeout 300 $(LOOM) models:: > $(CURDIR)/target/loom-$*.log 2>&1; \
 	then echo "the bug '$*' was not found"; exit 1; \

@@ -1,28 +1,35 @@
 //! The one place that says which atomics, cells and locks the core uses, so that a model checker can be put
-//! in their stead: `RUSTFLAGS="--cfg loom" cargo test` builds only what is modelled, over loom's.
+//! in their stead. With `--cfg modelled` only what is modelled is built: over loom's with `--cfg loom`, over
+//! shuttle's with `--cfg shuttle`.
 
-/// A `const fn`, except under loom, whose types are made at run time.
+/// A `const fn`, except under a model checker, whose types are made at run time.
 macro_rules! const_fn {
     ($(#[$attribute:meta])* $vis:vis fn $($rest:tt)*) => {
-        #[cfg(not(loom))]
+        #[cfg(not(modelled))]
         $(#[$attribute])*
         $vis const fn $($rest)*
 
-        #[cfg(loom)]
+        #[cfg(modelled)]
         $(#[$attribute])*
         $vis fn $($rest)*
     };
 }
 pub(crate) use const_fn;
 
-#[cfg(not(loom))]
+#[cfg(not(modelled))]
 mod real {
     pub use parking_lot::{Condvar, Mutex, MutexGuard, RwLock};
     pub use std::hint::spin_loop;
     pub use std::sync::Arc;
     pub use std::sync::atomic;
     pub use std::thread;
+}
 
+#[cfg(not(modelled))]
+pub use real::*;
+
+#[cfg(not(loom))]
+mod cell {
     /// `std::cell::UnsafeCell` with the interface of loom's.
     #[derive(Debug, Default)]
     #[repr(transparent)]
@@ -48,24 +55,30 @@ mod real {
 }
 
 #[cfg(not(loom))]
-pub use real::*;
+pub use cell::UnsafeCell;
 
-#[cfg(loom)]
+#[cfg(modelled)]
 #[allow(unsafe_code)]
-mod modelled {
+mod checker {
+    #[cfg(loom)]
+    use loom as model;
+    #[cfg(shuttle)]
+    use shuttle as model;
+
+    #[cfg(loom)]
     pub use loom::cell::UnsafeCell;
-    pub use loom::hint::spin_loop;
-    pub use loom::sync::{Arc, MutexGuard, atomic};
-    pub use loom::thread;
+    pub use model::hint::spin_loop;
+    pub use model::sync::{Arc, MutexGuard, atomic};
+    pub use model::thread;
     use std::time::Duration;
 
-    /// loom's mutex with the interface of parking_lot's.
+    /// The checker's mutex with the interface of parking_lot's.
     #[derive(Debug, Default)]
-    pub struct Mutex<T>(loom::sync::Mutex<T>);
+    pub struct Mutex<T>(model::sync::Mutex<T>);
 
     impl<T> Mutex<T> {
         pub fn new(value: T) -> Self {
-            Mutex(loom::sync::Mutex::new(value))
+            Mutex(model::sync::Mutex::new(value))
         }
 
         pub fn lock(&self) -> MutexGuard<'_, T> {
@@ -73,17 +86,17 @@ mod modelled {
         }
     }
 
-    /// loom's condition variable with the interface of parking_lot's; it knows no time.
+    /// The checker's condition variable with the interface of parking_lot's; it knows no time.
     #[derive(Debug, Default)]
-    pub struct Condvar(loom::sync::Condvar);
+    pub struct Condvar(model::sync::Condvar);
 
     impl Condvar {
         pub fn new() -> Self {
-            Condvar(loom::sync::Condvar::new())
+            Condvar(model::sync::Condvar::new())
         }
 
         pub fn wait<T>(&self, guard: &mut MutexGuard<'_, T>) {
-            // SAFETY: loom's takes the guard by value and gives it back locked, or ends the model.
+            // SAFETY: the checker's takes the guard by value and gives it back locked, or ends the model.
             unsafe {
                 let taken = std::ptr::read(guard);
                 std::ptr::write(guard, self.0.wait(taken).unwrap());
@@ -104,5 +117,5 @@ mod modelled {
     }
 }
 
-#[cfg(loom)]
-pub use modelled::*;
+#[cfg(modelled)]
+pub use checker::*;

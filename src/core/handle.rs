@@ -287,7 +287,7 @@ fn successor(local: u32) -> u32 {
     if local >= HANDLE_MASK { 1 } else { local + 1 }
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(all(test, not(modelled)))]
 mod tests {
     use super::*;
     use crate::sync::atomic::{AtomicU32, Ordering};

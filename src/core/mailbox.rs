@@ -25,7 +25,7 @@ use std::mem::MaybeUninit;
 const OVERLOAD: usize = 1024;
 
 /// Slots of a block; with its link a block is 512 bytes.
-const ROOM: u64 = if cfg!(loom) { 1 } else { 15 };
+const ROOM: u64 = if cfg!(modelled) { 1 } else { 15 };
 /// Positions of a block: one for each slot, one for linking the next block.
 const LAP: u64 = ROOM + 1;
 
@@ -39,7 +39,7 @@ const SHIFT: u32 = STEP.trailing_zeros();
 
 /// Spins for a block that another push is linking before the thread lets others run: a few instructions away
 /// unless that thread was preempted.
-const SPINS: u32 = if cfg!(loom) { 0 } else { 64 };
+const SPINS: u32 = if cfg!(modelled) { 0 } else { 64 };
 
 struct Slot {
     /// Written by the push that has the position, then read by the pop that clears it. Its release and
@@ -326,6 +326,7 @@ impl Mailbox {
         }
     }
 
+    #[cfg(not(seeded = "mailbox"))]
     #[cold]
     #[inline(never)]
     unsafe fn pop_again(&self) -> Popped {
@@ -432,7 +433,7 @@ impl Drop for Mailbox {
     }
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(all(test, not(modelled)))]
 mod tests {
     use super::*;
 

@@ -1,4 +1,4 @@
-//! The core as loom sees it: what has a protocol between threads, and the models of it.
+//! The core as a model checker sees it: what has a protocol between threads, and the models of it.
 
 pub mod handle;
 pub mod mailbox;
@@ -13,8 +13,10 @@ pub mod scheduler {
     pub mod sleepers;
 }
 
-#[cfg(test)]
+#[cfg(all(test, loom))]
 mod models;
+#[cfg(all(test, shuttle))]
+mod schedules;
 
 use std::fmt;
 

@@ -5,12 +5,12 @@
 
 use crate::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering, fence};
 use crate::sync::{const_fn, spin_loop, thread};
-#[cfg(not(loom))]
+#[cfg(not(modelled))]
 use std::cell::{Cell, OnceCell};
 use std::ops::Deref;
 
 /// Looks at a reader that is inside before the waiting thread lets others run.
-const SPINS: u32 = if cfg!(loom) { 0 } else { 100 };
+const SPINS: u32 = if cfg!(modelled) { 0 } else { 100 };
 
 /// One reader's word. On a cache line of its own, so that readers do not disturb each other.
 #[repr(align(64))]
@@ -31,7 +31,7 @@ pub struct Readers {
 /// A reader's membership: its record, until it is dropped.
 pub struct Mark(*const Record);
 
-#[cfg(not(loom))]
+#[cfg(not(modelled))]
 thread_local! {
     /// The record of [`OWN`], for those in a hurry.
     static RECORD: Cell<Option<&'static Record>> = const { Cell::new(None) };
@@ -40,10 +40,10 @@ thread_local! {
 }
 
 /// A mark that goes with its thread.
-#[cfg(not(loom))]
+#[cfg(not(modelled))]
 struct Own(Mark);
 
-#[cfg(not(loom))]
+#[cfg(not(modelled))]
 impl Drop for Own {
     fn drop(&mut self) {
         RECORD.set(None);
@@ -107,13 +107,13 @@ impl Readers {
 
     /// The calling thread's own record; `None` in a thread that is ending, which takes a [`Readers::mark`]. Only
     /// for the table of the node, of which there is one.
-    #[cfg(not(loom))]
+    #[cfg(not(modelled))]
     #[inline(always)]
     pub fn of_thread(&'static self) -> Option<&'static Record> {
         RECORD.get().or_else(|| self.enlist())
     }
 
-    #[cfg(not(loom))]
+    #[cfg(not(modelled))]
     #[cold]
     fn enlist(&'static self) -> Option<&'static Record> {
         let record = OWN.try_with(|own| own.get_or_init(|| Own(self.mark())).0.0);
@@ -210,7 +210,7 @@ impl Drop for Reading<'_> {
     }
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(all(test, not(modelled)))]
 mod tests {
     use super::*;
     use std::sync::atomic::AtomicUsize;

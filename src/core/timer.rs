@@ -130,7 +130,7 @@ impl<C: Clock> Timer<C> {
         }
     }
 
-    #[cfg(loom)]
+    #[cfg(modelled)]
     pub fn clock(&self) -> &C {
         &self.clock
     }
@@ -240,7 +240,7 @@ impl<C: Clock> Timer<C> {
     }
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(all(test, not(modelled)))]
 mod tests {
     use super::*;
     use crate::sync::Condvar;

@@ -5,7 +5,7 @@
 use crate::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 
 /// Entries; a power of two.
-const SIZE: usize = if cfg!(loom) { 2 } else { 256 };
+const SIZE: usize = if cfg!(modelled) { 2 } else { 256 };
 
 /// What fits into an entry: something that is one pointer.
 pub trait Parcel: Send + Sized {
@@ -160,7 +160,7 @@ impl<P: Parcel> Default for Local<P> {
     }
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(all(test, not(modelled)))]
 mod tests {
     use super::*;
 
