@@ -3,7 +3,8 @@
 # projects look: skynet, libskynet.so, cservice/*.so, luaclib/*.so, skynet-src and 3rd/lua.
 #
 #   make [linux] [LUA=5.4|5.5] [API=1.8|head]
-#   make test | check | asan | demo | headers | clean | cleanall
+#   make test | test-wrap | loom | loom-seeded | asan | check | demo | headers | clean | cleanall
+#   make bench [BENCH=WORKLOADS] [RUNS=] [THREADS=] [SCALE=] [SUBJECTS=] [SKYNET_UPSTREAM=]
 #   make install | uninstall [PREFIX=/usr/local] [DESTDIR=]
 #
 # Each Lua version has its own folder, target/lua54 or target/lua55, with cargo's files and a
@@ -110,7 +111,7 @@ all: copies
 # the build script of the core left Lua.
 cargo:
 	@mkdir -p $(TARGET_DIR)
-	$(RUN_CARGO) build --release --workspace --exclude headers $(FEATURES) \
+	$(RUN_CARGO) build --release --workspace --exclude headers --exclude bench $(FEATURES) \
 		--message-format=json-render-diagnostics > $(TARGET_DIR)/build.json
 	$(RUN_CARGO) rustc --release --lib --crate-type cdylib,staticlib $(FEATURES) -- \
 		-C link-arg=-Wl,-soname,$(SONAME)
@@ -176,12 +177,15 @@ $(LUA_CLIB:%=$(LUA_CLIB_PATH)/%.so): stage
 
 # ---- tests and the rest ----
 
-.PHONY: test asan test-asan check demo headers clean cleanall jemalloc update3rd
+.PHONY: test test-wrap loom loom-seeded asan test-asan check demo bench headers clean cleanall jemalloc update3rd
 
 # Every test, against the staged node.
 test: stage
 	SKYNET_NODE=$(NODE) $(RUN_CARGO) test --release --workspace --exclude headers --no-fail-fast $(FEATURES)
 
+# The same with counters that begin just below their limits.
+test-wrap: export SKYNET_TEST_WRAP := 1
+test-wrap: test
 # The C programs of test/api with AddressSanitizer, on a node that leaves malloc to it: who owns what,
 # and what is never freed. A build of its own.
 asan:
@@ -190,6 +194,25 @@ asan:
 
 test-asan: stage
 	SKYNET_ASAN=1 SKYNET_NODE=$(NODE) $(RUN_CARGO) test --release -p skynet --test api $(FEATURES) -- ours:: asan::
+
+# The models of the core's protocols: every interleaving of their threads, up to so many preemptions.
+PREEMPTIONS ?= 2
+LOOM := $(RUN_CARGO) test -q --release -p skynet --lib --no-default-features --features $(LUA_NAME)
+loom:
+	CARGO_TARGET_DIR=target/loom RUSTFLAGS='--cfg loom' LOOM_MAX_PREEMPTIONS=$(PREEMPTIONS) \
+		$(LOOM) models::
+
+# Each bug that can be put into the code must be found.
+SEEDED := mailbox retire steal park timer
+loom-seeded: $(SEEDED:%=loom-seeded-%)
+	@echo "every seeded bug was found"
+
+$(SEEDED:%=loom-seeded-%): loom-seeded-%:
+	@export CARGO_TARGET_DIR=target/loom-seeded RUSTFLAGS='--cfg loom --cfg seeded="$*"'; \
+	$(LOOM) --no-run && \
+	if LOOM_MAX_PREEMPTIONS=$(PREEMPTIONS) RUST_BACKTRACE=0 timeout 300 $(LOOM) models:: > $(CURDIR)/target/loom-$*.log 2>&1; \
+	then echo "the bug '$*' was not found"; exit 1; \
+	else echo "the bug '$*' was found"; fi
 
 check: stage
 	$(RUN_CARGO) fmt --all --check
@@ -201,6 +224,19 @@ check: stage
 
 demo: all
 	$(DEMO_CMD)
+
+# bench/README.md says what the variables mean.
+BENCH ?=
+RUNS ?= 5
+THREADS ?= 2
+SCALE ?= 1
+SUBJECTS ?=
+BENCH_OUT ?= $(TARGET_DIR)/bench
+
+bench: stage
+	$(RUN_CARGO) build -q --release -p bench
+	$(RELEASE)/bench --node $(NODE) --out $(BENCH_OUT) --runs $(RUNS) --threads $(THREADS) --scale $(SCALE) \
+		$(if $(SUBJECTS),--only $(SUBJECTS)) $(BENCH)
 
 headers:
 	$(HEADERS_CMD)

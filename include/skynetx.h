@@ -53,6 +53,17 @@ int skynetx_module_register(const char *name, skynet_dl_create create, skynet_dl
    not there yet. */
 int skynetx_start(struct skynet_config *config);
 
+/* As skynet_timeout, but in milliseconds: the message comes when ms milliseconds have passed, a few
+   tenths of a millisecond later at most on an idle machine, and never before. The session, or -1
+   when ms is not positive and there is no such service. */
+int skynetx_timeout_ms(uint32_t handle, int ms, int session);
+
+/* Takes back a timeout of skynet_timeout, skynetx_timeout_ms or the command TIMEOUT. 1 when it was
+   pending, and then its message does not come; 0 when its message is queued or handled already, or
+   there was no such timeout. When one service set several under one session, it is the last that is
+   taken back. */
+int skynetx_timeout_cancel(uint32_t handle, int session);
+
 /* Which services have ended while blocks of theirs are in use: what they forgot, or passed on to
    others. Fills in at most room of them, ordered by the low half of the handle, and answers how
    many there are. With room 0 list may be NULL. As in all accounts of malloc_hook.h, a later

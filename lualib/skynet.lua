@@ -338,6 +338,28 @@ local function start_timer(ti)
 	return session
 end
 
+-- Additions of our core; nil on another one.
+local timeout_ms, timeout_cancel = core.timeout_ms, core.timeout_cancel
+
+-- Without the addition, as many ticks as it takes.
+local function start_timer_ms(ms)
+	if not timeout_ms then
+		return start_timer((ms + 9) // 10)
+	end
+	local session = skynet.genid()
+	timeout_ms(skynet.self(), ms, session)
+	return session
+end
+
+-- Nobody wants the timer of `session` any more.
+local function drop_timer(session)
+	if timeout_cancel and timeout_cancel(skynet.self(), session) then
+		waiting[session] = nil
+	else
+		waiting[session] = CANCELLED	-- its message is still to come
+	end
+end
+
 -- ---------------------------------------------------------------- addresses, environment
 
 function skynet.address(addr)
@@ -585,6 +607,33 @@ function skynet.timeout(ti, func)
 	return fiber.co
 end
 
+-- Nobody asks for the thread of such a timer, so it gets its fiber when it is due.
+local function timer_due(timer)
+	run(take_fiber(), timer.entry)
+end
+
+-- As skynet.timeout, in milliseconds and never early; returns a token for skynet.cancel.
+function skynet.timeout_ms(ms, func)
+	local session = start_timer_ms(ms)
+	assert(waiting[session] == nil)
+	waiting[session] = {
+		deliver = timer_due,
+		entry = func,
+		label = label_timers and traceback(string.format("TIMER %d+%d ms : ", core.now(), ms), 2) or "TIMER",
+	}
+	return session
+end
+
+-- Takes back what skynet.timeout_ms has started.  True if its function has not begun, and now it never will.
+function skynet.cancel(token)
+	local timer = waiting[token]
+	if not timer or timer.deliver ~= timer_due then
+		return false
+	end
+	drop_timer(token)
+	return true
+end
+
 -- Parks the current fiber under `token`, so that wakeup(token) finds it.
 local function park_named(token, session, why)
 	local fiber = current
@@ -613,7 +662,17 @@ function skynet.sleep(ti, token)
 	token = free_token(token)
 	local session = start_timer(ti)
 	if park_named(token, session, "sleep") == BREAK then
-		waiting[session] = CANCELLED	-- the timer still runs
+		drop_timer(session)
+		return BREAK
+	end
+end
+
+-- As skynet.sleep, in milliseconds and never early.
+function skynet.sleep_ms(ms, token)
+	token = free_token(token)
+	local session = start_timer_ms(ms)
+	if park_named(token, session, "sleep") == BREAK then
+		drop_timer(session)
 		return BREAK
 	end
 end
@@ -640,8 +699,10 @@ end
 local function kill_parked(fiber, session)
 	if fiber.why == "wait" then
 		waiting[session] = nil
+	elseif fiber.why == "call" then
+		waiting[session] = CANCELLED	-- its answer is still to come
 	else
-		waiting[session] = CANCELLED	-- its answer or timer is still to come
+		drop_timer(session)
 	end
 	local token = fiber.token
 	if token ~= nil and sleepers[token] == session then
@@ -780,7 +841,7 @@ function request:close()
 		end
 		batch.open = {}
 		if batch.timer then
-			waiting[batch.timer] = CANCELLED
+			drop_timer(batch.timer)
 			batch.timer = nil
 		end
 	end
@@ -1094,6 +1155,9 @@ local function fiber_of(waiter)
 end
 
 local function where_is(waiter)
+	if waiter.deliver == timer_due then
+		return waiter.label
+	end
 	local fiber = fiber_of(waiter)
 	if not fiber or not fiber.co then
 		return BREAK
@@ -1104,7 +1168,8 @@ end
 local function dump_tasks(into)
 	for session, waiter in pairs(waiting) do
 		local fiber = fiber_of(waiter)
-		into[string.format("%s session: %d", fiber and fiber.co or BREAK, session)] = where_is(waiter)
+		local who = fiber and fiber.co or waiter.deliver == timer_due and "timer" or BREAK
+		into[string.format("%s session: %d", who, session)] = where_is(waiter)
 	end
 end
 

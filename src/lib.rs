@@ -11,11 +11,17 @@
 //! and the files of `core` and `net` that open with `#![allow(unsafe_code)]`.
 #![deny(unsafe_code)]
 
+#[cfg(not(loom))]
 #[allow(unsafe_code)]
 pub mod capi;
+#[cfg(not(loom))]
 pub mod config;
+// Under loom only what is modelled is built.
+#[cfg_attr(loom, path = "core/modelled.rs")]
 pub mod core;
+#[cfg(not(loom))]
 pub mod net;
+#[cfg(not(loom))]
 pub mod runtime;
 pub mod sync;
 #[allow(unsafe_code)]

@@ -6,14 +6,16 @@
 use crate::core::command;
 use crate::core::context::{self, init_thread};
 use crate::core::message::{Message, ptype};
-use crate::core::monitor::WorkerMonitor;
+use crate::core::monitor::{Stuck, WorkerMonitor};
 use crate::core::node::NODE;
-use crate::core::scheduler::worker_weight;
-use crate::core::{self, ERROR_MARK, log, log_parts, module};
+use crate::core::scheduler::Worker;
+use crate::core::{self, ERROR_MARK, log, log_parts, meter, module};
 use crate::net;
 use crate::sync::atomic::{AtomicBool, Ordering};
-use crate::sys::{daemon, num, signal, stack, stderr};
+use crate::sys::signal::{self, Event};
+use crate::sys::{clock, daemon, num, stack, stderr};
 use std::ffi::{CStr, CString};
+use std::num::NonZero;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -27,9 +29,6 @@ const THREAD_MONITOR: i32 = 4;
 /// The most worker threads a node can have.
 pub const MAX_THREAD: i32 = 1024;
 
-/// How often the monitor looks at the workers.
-const MONITOR_PERIOD: Duration = Duration::from_secs(5);
-
 /// What a node is started with: `struct skynet_config` (core.md §1.13).
 pub struct Config {
     pub thread: i32,
@@ -41,6 +40,54 @@ pub struct Config {
     pub bootstrap: CString,
     pub logger: Option<CString>,
     pub logservice: CString,
+}
+
+/// Settings of ours, which programs that embed the node give through the environment store as well.
+struct Options {
+    /// `sk_endless_seconds`: how often the monitor looks at the workers.
+    endless: Duration,
+    stop: Option<Stop>,
+    /// `sk_debug_wrap`: counters begin just below their limits.
+    wrap: bool,
+}
+
+/// What SIGTERM and SIGINT do when they are not to end the process at once.
+struct Stop {
+    /// `sk_stop`: name of the service that is told.
+    service: CString,
+    /// `sk_stop_grace`: how long it has to end the node.
+    grace: Duration,
+}
+
+impl Options {
+    fn from_env() -> Result<Options, Failure> {
+        let grace = seconds(c"sk_stop_grace", 10)?;
+        let stop = NODE.env.get(c"sk_stop").map(|name| Stop {
+            service: name.to_owned(),
+            grace,
+        });
+        Ok(Options {
+            endless: seconds(c"sk_endless_seconds", 5)?,
+            stop,
+            wrap: NODE.env.get(c"sk_debug_wrap") == Some(c"true"),
+        })
+    }
+}
+
+/// A setting in whole seconds, from one to a day.
+fn seconds(key: &CStr, default: u64) -> Result<Duration, Failure> {
+    let Some(text) = NODE.env.get(key) else {
+        return Ok(Duration::from_secs(default));
+    };
+    let value = text.to_str().ok().and_then(|text| text.parse().ok());
+    match value {
+        Some(value @ 1..=86_400) => Ok(Duration::from_secs(value)),
+        _ => {
+            let parts = [b"Invalid ", key.to_bytes(), b" ", text.to_bytes()];
+            let line = [&parts.concat(), &b" , should be in [1,86400]"[..]].concat();
+            Err(Failure::Setting(line))
+        }
+    }
 }
 
 /// Whether this process has, or had, its node.
@@ -160,6 +207,14 @@ impl Config {
     }
 }
 
+/// How many worker threads `thread = "auto"` stands for: one for each processor that this process may
+/// use, by affinity and by the quota of its control group.
+pub fn auto_thread() -> CString {
+    let count = thread::available_parallelism().map_or(1, NonZero::get);
+    let count = count.min(MAX_THREAD as usize);
+    CString::new(count.to_string()).unwrap_or_default()
+}
+
 fn check_thread(thread: i32) -> Result<(), Failure> {
     if (1..=MAX_THREAD).contains(&thread) {
         return Ok(());
@@ -212,11 +267,13 @@ fn in_place(config: &Config, owner: Owner) -> Result<(), Failure> {
             signal::Claim::IfDefault
         }
     };
-    signal::watch_hangup(claim).map_err(|error| system("Can't watch SIGHUP", &error))?;
+    let options = Options::from_env()?;
+    signal::watch(claim, options.stop.is_some())
+        .map_err(|error| system("Can't watch signals", &error))?;
     if let Some(pid_file) = &config.daemon {
         daemon::enter(pid_file).map_err(Failure::System)?;
     }
-    let result = serve(config);
+    let result = serve(config, options);
     if result.is_err() && owner == Owner::Program {
         // The process goes on without a node: what was launched must end.
         command::retire_all();
@@ -227,7 +284,7 @@ fn in_place(config: &Config, owner: Owner) -> Result<(), Failure> {
         let _ = daemon::leave(pid_file);
     }
     if owner == Owner::Program {
-        signal::unwatch_hangup();
+        signal::unwatch();
     }
     result
 }
@@ -236,13 +293,25 @@ fn system(what: &str, error: &std::io::Error) -> Failure {
     Failure::System(format!("{what}: {error}").into_bytes())
 }
 
-fn serve(config: &Config) -> Result<(), Failure> {
+fn serve(config: &Config, options: Options) -> Result<(), Failure> {
     NODE.harbor.set_node(config.harbor as u32);
     NODE.handles.set_node(config.harbor as u32);
     NODE.modules.set_path(&config.module_path);
+    if options.wrap {
+        NODE.handles.skip_to_end();
+        NODE.debug_wrap.store(true, Ordering::Relaxed);
+        // Two seconds from now.
+        NODE.timer.set_tick((1 << 32) - 200);
+    }
     NODE.timer.start();
+    NODE.timer
+        .open()
+        .map_err(|error| system("Can't start the timer", &error))?;
     net::start().map_err(|error| system("Can't start the socket engine", &error))?;
     net::look_up_aside();
+    if options.wrap {
+        net::skip_ids();
+    }
     NODE.profile.store(config.profile, Ordering::Relaxed);
 
     let Ok((logger, _)) = context::launch(&config.logservice, config.logger.as_deref()) else {
@@ -256,16 +325,30 @@ fn serve(config: &Config) -> Result<(), Failure> {
     if !bootstrap(&config.bootstrap) {
         let line = [b"Bootstrap error : ", config.bootstrap.to_bytes()].concat();
         log_parts(0, &[&line, b"\n"]);
-        if let Some(logger) = NODE.handles.grab(logger) {
-            context::dispatch_all(&logger);
-        }
+        run_alone(logger);
         return Err(Failure::Bootstrap(line));
     }
-    threads(config.thread as usize)?;
+    threads(config.thread as usize, options)?;
     // The harbor service may still send on sockets while it ends, so sockets go last.
     NODE.harbor.release();
     net::stop();
     Ok(())
+}
+
+/// Runs what is queued for one service on this thread, before there are workers.
+fn run_alone(handle: u32) {
+    let monitor = WorkerMonitor::new();
+    let turns: Vec<_> = std::iter::from_fn(|| NODE.scheduler.take()).collect();
+    for turn in turns {
+        if turn.queue().handle() != handle {
+            NODE.scheduler.schedule(turn);
+            continue;
+        }
+        let mut turn = Some(turn);
+        while let Some(rest) = turn {
+            turn = context::run_slice(&monitor, rest);
+        }
+    }
 }
 
 /// Launches the first service: a module name, blanks, and its parameter.
@@ -301,15 +384,15 @@ fn spawn(
 }
 
 /// Starts every thread and waits for the end. When one cannot be started, ends the others.
-fn threads(workers: usize) -> Result<(), Failure> {
+fn threads(workers: usize, options: Options) -> Result<(), Failure> {
     let mut running = Vec::new();
-    let result = spawn_all(workers, &mut running);
+    let result = spawn_all(workers, options, &mut running);
     if result.is_ok() {
         NODE.join();
     } else {
         NODE.finish();
     }
-    NODE.run_queue.close();
+    NODE.scheduler.close();
     NODE.timer.close();
     net::close();
     signal::close();
@@ -319,9 +402,13 @@ fn threads(workers: usize) -> Result<(), Failure> {
     result
 }
 
-fn spawn_all(workers: usize, running: &mut Vec<JoinHandle<()>>) -> Result<(), Failure> {
-    let monitors: &'static [WorkerMonitor] =
-        Box::leak((0..workers).map(|_| WorkerMonitor::new()).collect());
+fn spawn_all(
+    workers: usize,
+    options: Options,
+    running: &mut Vec<JoinHandle<()>>,
+) -> Result<(), Failure> {
+    let look = options.endless;
+    let workers = NODE.scheduler.set_workers(workers);
     let mut start = |name: String, kind, body: Box<dyn FnOnce() + Send>| -> Result<(), Failure> {
         running.push(spawn(name, kind, body)?);
         Ok(())
@@ -334,51 +421,75 @@ fn spawn_all(workers: usize, running: &mut Vec<JoinHandle<()>>) -> Result<(), Fa
     start(
         "monitor".into(),
         THREAD_MONITOR,
-        Box::new(|| watch(monitors)),
+        Box::new(move || watch(workers, look)),
     )?;
     start("timer".into(), THREAD_TIMER, Box::new(expire))?;
     start("socket".into(), THREAD_SOCKET, Box::new(net::run))?;
-    start("signal".into(), THREAD_TIMER, Box::new(forward_hangup))?;
-    for (index, monitor) in monitors.iter().enumerate() {
-        let weight = worker_weight(index);
-        let body = move || work(monitor, weight);
-        start(format!("worker-{index}"), THREAD_WORKER, Box::new(body))?;
+    start(
+        "signal".into(),
+        THREAD_TIMER,
+        Box::new(move || forward_signals(options.stop)),
+    )?;
+    for index in 0..workers.len() {
+        let body = move || work(index);
+        start(worker_name(index), THREAD_WORKER, Box::new(body))?;
     }
     Ok(())
 }
 
-/// A worker: batches of whatever mailbox is next, until the node ends.
-fn work(monitor: &WorkerMonitor, weight: i32) {
-    let mut mailbox = None;
-    loop {
-        if NODE.run_queue.is_closed() {
+/// A worker: slices of whatever mailbox is next, until the node ends.
+fn work(index: usize) {
+    let worker = NODE.scheduler.enter(index);
+    clock::sleep_exactly();
+    let wait = || {
+        let turn = NODE.scheduler.wait(worker);
+        meter::resume();
+        turn
+    };
+    let mut turn = None;
+    while !NODE.scheduler.is_closed() {
+        let Some(next) = turn.or_else(|| NODE.scheduler.take()).or_else(wait) else {
             return;
-        }
-        mailbox = context::dispatch(&NODE, monitor, mailbox, weight);
-        if mailbox.is_none() {
-            mailbox = NODE.run_queue.wait();
-        }
+        };
+        turn = context::run_slice(&worker.monitor, next).map(|rest| NODE.scheduler.turn_over(rest));
     }
 }
 
-/// The monitor: a line and a flag for each message that does not end (core.md §6.6).
-fn watch(monitors: &[WorkerMonitor]) {
-    let mut next = Instant::now() + MONITOR_PERIOD;
+/// Name of a worker thread.
+fn worker_name(index: usize) -> String {
+    format!("worker-{index}")
+}
+
+/// The monitor: lines and a flag for each message that does not end (core.md §6.6).
+fn watch(workers: &[Worker], period: Duration) {
+    let mut next = Instant::now() + period;
     while !NODE.wait_end(next.saturating_duration_since(Instant::now())) {
         if Instant::now() < next {
             continue;
         }
         // From now, not from when it was due: after a stop of the whole process nobody had time to move.
-        next = Instant::now() + MONITOR_PERIOD;
-        monitors.iter().for_each(check);
+        next = Instant::now() + period;
+        for (index, worker) in workers.iter().enumerate() {
+            let Some(stuck) = worker.monitor.check() else {
+                continue;
+            };
+            mark_endless(&stuck);
+            if stuck.is_due() {
+                say_endless(&stuck);
+                let seconds = period.as_secs() * u64::from(stuck.looks);
+                explain_endless(&stuck, seconds, &worker_name(index));
+            }
+        }
     }
 }
 
-/// One look at one worker.
-pub fn check(monitor: &WorkerMonitor) {
-    let Some(stuck) = monitor.check() else { return };
-    NODE.handles
-        .with(stuck.destination, context::Context::set_endless);
+/// Sets the flag of the service that is stuck.
+pub fn mark_endless(stuck: &Stuck) {
+    NODE.with(stuck.destination, |context| context.set_endless());
+}
+
+/// Upstream's line.
+pub fn say_endless(stuck: &Stuck) {
     log(
         0,
         format_args!(
@@ -388,11 +499,95 @@ pub fn check(monitor: &WorkerMonitor) {
     );
 }
 
-/// Turns SIGHUP into a message to the log service.
-fn forward_hangup() {
-    while signal::wait_hangup() {
-        if let Some(logger) = NODE.handles.find_name(c"logger") {
-            let _ = NODE.push(logger, Message::empty(0, 0, ptype::SYSTEM));
+/// A line of ours: who that is, at what, and where.
+fn explain_endless(stuck: &Stuck, seconds: u64, thread: &str) {
+    let service = |handle: u32| {
+        let label = NODE.with(handle, |context| context.label().to_vec());
+        let label = label.unwrap_or_else(|| b"(gone)".to_vec());
+        [format!("[ :{handle:08x} ").as_bytes(), &label, b" ]"].concat()
+    };
+    // Timer, sockets and the core itself have no service.
+    let from = match stuck.source {
+        0 => b"[ :00000000 ]".to_vec(),
+        source => service(source),
+    };
+    let message = format!(" is at a message of type {} from ", stuck.kind);
+    let place = format!(" for more than {seconds} seconds in thread {thread}");
+    log_parts(
+        0,
+        &[
+            ERROR_MARK.as_bytes(),
+            &service(stuck.destination),
+            message.as_bytes(),
+            &from,
+            place.as_bytes(),
+        ],
+    );
+}
+
+/// The signal thread: turns SIGHUP into a message to the log service, and stops the node when it is asked
+/// to. In steps, each ended by the end of the node:
+/// 1. The first signal becomes a message to the service that `sk_stop` names.
+/// 2. At the end of the grace time, at the second signal, or when there is no such service, everything is
+///    aborted in order.
+/// 3. A signal after that has its default action, for a node with a callback that does not return.
+fn forward_signals(stop: Option<Stop>) {
+    let mut deadline: Option<Instant> = None;
+    loop {
+        let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        match (signal::wait(left), &stop) {
+            (Event::Closed, _) => return,
+            (Event::Hangup, _) => {
+                if let Some(logger) = NODE.handles.find_name(c"logger") {
+                    let _ = NODE.push(logger, Message::empty(0, 0, ptype::SYSTEM));
+                }
+            }
+            (Event::Stop(signal), Some(stop)) if deadline.is_none() && ask(stop, signal) => {
+                deadline = Some(Instant::now() + stop.grace);
+            }
+            (Event::Stop(_) | Event::Timeout, _) => {
+                deadline = None;
+                signal::unwatch_stop();
+                abort_in_order();
+            }
         }
     }
+}
+
+/// Tells the service that the node is to end. False when there is none.
+fn ask(stop: &Stop, signal: &str) -> bool {
+    let name = stop.service.to_bytes();
+    let name = CString::new(name.strip_prefix(b".").unwrap_or(name)).unwrap_or_default();
+    let message = Message::with_bytes(0, 0, ptype::SYSTEM, signal.as_bytes());
+    let asked = match NODE.handles.find_name(&name) {
+        Some(handle) => NODE.push(handle, message).is_ok(),
+        None => false,
+    };
+    let seconds = stop.grace.as_secs();
+    let text = match asked {
+        true => format!("{signal} : {seconds} seconds for ."),
+        false => format!("{ERROR_MARK}{signal} : abort, there is no service ."),
+    };
+    log_parts(0, &[text.as_bytes(), name.to_bytes()]);
+    asked
+}
+
+/// How long the services may take to end, and the log to be written, before the log service goes as well.
+const DRAIN: Duration = Duration::from_secs(5);
+
+/// Ends every service, the log service last and not before it has written what the others had to say.
+fn abort_in_order() {
+    log(0, format_args!("ABORT"));
+    let logger = NODE.handles.find_name(c"logger").unwrap_or(0);
+    command::retire_all_but(logger);
+    let end = Instant::now() + DRAIN;
+    while Instant::now() < end {
+        let left = NODE.live.load(Ordering::Acquire);
+        let unwritten = NODE.with(logger, |logger| logger.mailbox().len());
+        if left <= 1 && unwritten.is_none_or(|count| count == 0) {
+            break;
+        }
+        thread::sleep(Duration::from_millis(1));
+    }
+    command::retire_all();
 }

@@ -184,6 +184,12 @@ impl Subject {
             "thread = 4\nharbor = 0\ncpath = \"{dir}/?.so\"\nlogservice = \"apilog\"\n\
              logpath = \"{dir}/logs/{name}\"\ncase_from_config = \"a value\"\n"
         );
+        // As in `common`: counters begin just below their limits.
+        if self.dir.ends_with("api-ours")
+            && std::env::var_os("SKYNET_TEST_WRAP").is_some_and(|value| value == "1")
+        {
+            text += "sk_debug_wrap = true\n";
+        }
         for (key, value) in settings {
             text += &format!("{key} = {value}\n");
         }
@@ -362,6 +368,12 @@ macro_rules! on_both {
         }
         $(fn $name($subject: &Subject) $body)*
     };
+}
+
+/// What skynetx.h adds.
+#[test]
+fn additions() {
+    ours().group("timerx", &[]);
 }
 
 on_both! {

@@ -159,6 +159,9 @@ fn run(case: &Case, tree: &Tree, upstream: &Tree) -> Result<Seen, String> {
         stage.write("print.lua", cases::PRINT);
         settings += "preload = './print.lua'\n";
     }
+    if case.absolute {
+        settings += cases::AT_BASE;
+    }
     settings += &(case.config)(&stage);
     let mut node = Node::start(&stage, &settings);
     let end = Instant::now() + Duration::from_secs(case.limit);

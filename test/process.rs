@@ -793,7 +793,7 @@ skynet.start(function()
 end)
 "#,
     );
-    let mut node = start(&stage, "");
+    let mut node = start(&stage, "sk_endless_seconds = 2");
     node.expect("quick done$", SOON);
     let line = match stage.tree.level() {
         Level::Head => r"error: A message from",
@@ -809,6 +809,23 @@ end)
         .find(|e| e.text.contains("endless loop"))
         .expect("it is there");
     assert_eq!(by.source, 0, "the core says it");
+
+    // Our own line about it.
+    let mark = match stage.tree.level() {
+        Level::Head => "error: ",
+        Level::V18 => "",
+    };
+    node.expect(
+        &format!(
+            r"\[:00000000\] {mark}\[ :00000009 snlua loop \] is at a message of type 10 from \[ :00000008 snlua main \] for more than 2 seconds in thread worker-\d$"
+        ),
+        MONITOR,
+    );
+    // At the first look, the second, the fourth: not at the third.
+    node.expect_count("maybe in an endless loop", 3, MONITOR);
+    assert!(
+        node.count("for more than 4 seconds") == 1 && node.count("for more than 6 seconds") == 0
+    );
 
     stage.write("break", "");
     node.expect(r"\[:00000009\] recv a signal 0$", SOON);
@@ -1062,4 +1079,260 @@ end)
         "{}",
         node.report()
     );
+}
+
+// ---- stopping, threads, idleness
+
+/// Says what it gets from the core; ends the node when the file `end` is there.
+const STOPPABLE: &str = r#"local skynet = require "skynet"
+require "skynet.manager"
+skynet.register_protocol { name = "system", id = skynet.PTYPE_SYSTEM, unpack = skynet.tostring }
+skynet.start(function()
+    skynet.dispatch("system", function(session, source, what)
+        skynet.error("asked to stop", what, session, source)
+        repeat skynet.sleep(1) until io.open "end"
+        skynet.abort()
+    end)
+    skynet.register ".main"
+    skynet.error "ready"
+end)
+"#;
+
+#[test]
+fn stop_by_signal_lets_a_service_end_the_node() {
+    for (number, name) in [(libc::SIGTERM, "SIGTERM"), (libc::SIGINT, "SIGINT")] {
+        let stage = stage_with(STOPPABLE);
+        let mut node = start(&stage, "sk_stop = 'main' sk_stop_grace = 3600");
+        node.expect("ready$", SOON);
+        node.signal(number);
+        node.expect(&format!("{name} : 3600 seconds for .main$"), SOON);
+        node.expect(&format!("asked to stop {name} 0 0$"), SOON);
+        stage.write("end", "");
+        node.expect_code(0, SOON);
+        assert_eq!(node.count("ABORT"), 0, "{}", node.report());
+    }
+}
+
+#[test]
+fn stop_by_signal_aborts_after_the_grace_time_and_writes_the_log() {
+    let stage = stage_with(&STOPPABLE.replace(
+        "\nskynet.start",
+        r#"
+-- Runs when the state is closed, which is after everything else that the service does.
+LAST = setmetatable({}, { __gc = function()
+    for i = 1, 2000 do
+        skynet.error("last words", i)
+    end
+end })
+skynet.start"#,
+    ));
+    let mut node = start(&stage, "sk_stop = '.main' sk_stop_grace = 1 harbor = 0");
+    node.expect("ready$", SOON);
+    let begin = Instant::now();
+    node.signal(libc::SIGTERM);
+    node.expect_code(0, SOON);
+    assert!(begin.elapsed() >= Duration::from_secs(1));
+    expect_log(&node, "ABORT");
+    assert_eq!(node.count("last words"), 2000, "{}", node.report());
+}
+
+#[test]
+fn a_second_signal_aborts_at_once() {
+    let stage = stage_with(STOPPABLE);
+    let mut node = start(&stage, "sk_stop = 'main' sk_stop_grace = 3600");
+    node.expect("ready$", SOON);
+    node.signal(libc::SIGINT);
+    node.expect("asked to stop SIGINT", SOON);
+    node.signal(libc::SIGTERM);
+    node.expect_code(0, SOON);
+    expect_log(&node, "ABORT");
+}
+
+#[test]
+fn stop_by_signal_without_the_service_aborts() {
+    let stage = stage_with(STOPPABLE);
+    let mut node = start(&stage, "sk_stop = 'nobody'");
+    node.expect("ready$", SOON);
+    node.signal(libc::SIGTERM);
+    node.expect("SIGTERM : abort, there is no service .nobody$", SOON);
+    node.expect_code(0, SOON);
+}
+
+/// A callback that does not return keeps the node from ending; the signal after the abort does not.
+#[test]
+fn a_third_signal_has_its_default_action() {
+    let stage = stage_with(&STOPPABLE.replace(
+        "skynet.error \"ready\"",
+        "skynet.error \"ready\" while true do end",
+    ));
+    let mut node = start(&stage, "thread = 2 sk_stop = 'main' sk_stop_grace = 3600");
+    node.expect("ready$", SOON);
+    node.signal(libc::SIGTERM);
+    node.expect("SIGTERM : 3600 seconds", SOON);
+    node.signal(libc::SIGTERM);
+    node.expect("ABORT", SOON);
+    node.signal(libc::SIGTERM);
+    let status = node.expect_exit(SOON);
+    assert_eq!(
+        std::os::unix::process::ExitStatusExt::signal(&status),
+        Some(libc::SIGTERM)
+    );
+}
+
+#[test]
+fn settings_of_ours_are_checked() {
+    for (config, line) in [
+        (
+            "sk_endless_seconds = 0",
+            "Invalid sk_endless_seconds 0 , should be in [1,86400]",
+        ),
+        (
+            "sk_stop_grace = 'soon'",
+            "Invalid sk_stop_grace soon , should be in [1,86400]",
+        ),
+    ] {
+        let stage = stage_with(STOPPABLE);
+        let mut node = start(&stage, config);
+        node.expect_code(1, SOON);
+        assert!(node.text().contains(line), "{}", node.report());
+    }
+}
+
+/// The threads of a process, by name.
+fn threads(node: &Node) -> Vec<String> {
+    let tasks = fs::read_dir(format!("/proc/{}/task", node.pid())).expect("it runs");
+    let mut names: Vec<String> = tasks
+        .filter_map(|task| fs::read_to_string(task.ok()?.path().join("comm")).ok())
+        .map(|name| name.trim_end().to_owned())
+        .collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn thread_auto_is_the_number_of_usable_processors() {
+    let stage = stage_with(
+        r#"local skynet = require "skynet"
+skynet.start(function() skynet.error("thread is", skynet.getenv "thread") end)
+"#,
+    );
+    let mut node = start(&stage, "thread = 'auto'");
+    let count = thread::available_parallelism().map_or(1, usize::from);
+    node.expect(&format!("thread is {count}$"), SOON);
+    let names = threads(&node);
+    let workers = names.iter().filter(|name| name.starts_with("worker-"));
+    assert_eq!(workers.count(), count, "{names:?}");
+    for name in ["monitor", "timer", "socket", "signal"] {
+        assert!(names.iter().any(|n| n == name), "{name}: {names:?}");
+    }
+}
+
+/// How often threads of the process have gone to sleep.
+fn sleeps(node: &Node) -> u64 {
+    let tasks = fs::read_dir(format!("/proc/{}/task", node.pid())).expect("it runs");
+    tasks
+        .filter_map(|task| fs::read_to_string(task.ok()?.path().join("status")).ok())
+        .filter_map(|status| {
+            let line = status.lines().find(|line| line.starts_with("voluntary"))?;
+            line.split_whitespace().nth(1)?.parse::<u64>().ok()
+        })
+        .sum()
+}
+
+#[test]
+fn nothing_happens_when_nothing_is_to_do() {
+    let stage = stage_with(
+        r#"local skynet = require "skynet"
+skynet.start(function()
+    skynet.timeout(100000000, error)
+    skynet.timeout_ms(100000000, error)
+    skynet.error "ready"
+end)
+"#,
+    );
+    let mut node = start(&stage, "thread = 8");
+    node.expect("ready$", SOON);
+    // A busy machine takes its time to get everybody to sleep.
+    thread::sleep(Duration::from_secs(1));
+    let before = sleeps(&node);
+    thread::sleep(Duration::from_secs(4));
+    let woken = sleeps(&node) - before;
+    assert!(woken <= 8, "{woken} in 4 seconds");
+}
+
+/// Handles, sessions, ticks, socket ids and message counts go past their limits while everything works.
+#[test]
+fn counters_pass_their_limits() {
+    let stage = stage_with(
+        r#"local skynet = require "skynet"
+require "skynet.manager"
+local socket = require "skynet.socket"
+skynet.start(function()
+    local now, first = skynet.now(), skynet.genid()
+    local services, last, low = {}, 0, 0
+    for round = 1, 130 do
+        local service = skynet.newservice "echo"
+        services[#services + 1] = service
+        if service < last then low = low + 1 end
+        last = service
+        if round % 3 == 0 then
+            skynet.kill(table.remove(services, 1))
+        end
+    end
+    for _, service in ipairs(services) do
+        for i = 1, 3 do
+            assert(skynet.call(service, "lua", i) == i)
+        end
+    end
+    skynet.error("handles begin again", low)
+    local session = skynet.genid()
+    skynet.error("sessions begin again", first > 0x7fffff00 and session > 0 and session < 1000)
+    local listener = socket.listen("127.0.0.1", tonumber(skynet.getenv "port"))
+    local ids, most = {}, 0
+    socket.start(listener, function(id)
+        socket.start(id)
+        socket.write(id, socket.readline(id) .. "\n")
+        socket.close(id)
+    end)
+    for i = 1, 60 do
+        local id = assert(socket.open("127.0.0.1", tonumber(skynet.getenv "port")))
+        assert(id > 0 and id <= 0x7fffffff)
+        socket.write(id, i .. "\n")
+        assert(socket.readline(id) == tostring(i))
+        socket.close(id)
+        ids[i] = id
+    end
+    skynet.error("ids begin again", ids[1] > 0x7fff0000 and ids[60] < 1000)
+    -- over the second in which ticks pass 2^32
+    local before = skynet.now()
+    for i = 1, 25 do skynet.sleep(10) end
+    local passed = skynet.now() - before
+    skynet.error("time goes on", passed >= 225 and skynet.now() >= now)
+    for i = 1, 100 do skynet.call(services[1], "lua", i) end
+    skynet.error("messages", skynet.call(services[1], "debug", "STAT").message > 0xffffffff)
+    skynet.error "end of test"
+end)
+"#,
+    );
+    stage.write(
+        "lua/echo.lua",
+        r#"local skynet = require "skynet"
+skynet.start(function()
+    skynet.dispatch("lua", function(_, _, what) skynet.ret(skynet.pack(what)) end)
+end)
+"#,
+    );
+    let config = format!("sk_debug_wrap = true port = {}", stage.port(1));
+    let mut node = start(&stage, &config);
+    node.expect("end of test$", Duration::from_secs(60));
+    for line in [
+        "handles begin again 1",
+        "sessions begin again true",
+        "ids begin again true",
+        "time goes on true",
+        "messages true",
+    ] {
+        expect_log(&node, line);
+    }
+    assert_eq!(node.count("stack traceback"), 0, "{}", node.report());
 }

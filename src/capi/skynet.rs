@@ -92,6 +92,7 @@ pub unsafe extern "C" fn skynet_queryname(ctx: *mut SkynetContext, name: *const 
 /// # Safety
 /// With DONTCOPY, `msg` is NULL or a `malloc`ed block that is given away; else NULL or `sz` readable
 /// bytes.
+#[inline(always)]
 unsafe fn letter(
     source: u32,
     kind: c_int,

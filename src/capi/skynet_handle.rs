@@ -40,9 +40,7 @@ pub extern "C" fn skynet_handle_retire(handle: u32) -> c_int {
 /// A reference to a live service, to be given back by `skynet_context_release`, or NULL.
 #[unsafe(no_mangle)]
 pub extern "C" fn skynet_handle_grab(handle: u32) -> *mut SkynetContext {
-    NODE.handles
-        .grab(handle)
-        .map_or(std::ptr::null_mut(), into_raw)
+    NODE.grab(handle).map_or(std::ptr::null_mut(), into_raw)
 }
 
 /// Ends every service.

@@ -37,7 +37,10 @@ pub fn main() -> ExitCode {
 }
 
 fn start(settings: config::Settings) -> Result<(), Failure> {
-    for (key, value) in settings {
+    for (key, mut value) in settings {
+        if key.as_c_str() == c"thread" && value.as_c_str() == c"auto" {
+            value = runtime::auto_thread();
+        }
         set_env_once(&key, &value);
     }
     runtime::run(&Config::from_env()?, Owner::Executable)

@@ -26,12 +26,15 @@ pub unsafe extern "C" fn skynet_monitor_trigger(
     destination: u32,
 ) {
     // SAFETY: the caller's pointer is what the header says.
-    unsafe { &*sm }.trigger(source, destination);
+    unsafe { &*sm }.trigger(source, destination, 0);
 }
 
 /// Marks and logs a message that has not ended since the last check.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn skynet_monitor_check(sm: *mut SkynetMonitor) {
     // SAFETY: the caller's pointer is what the header says.
-    runtime::check(unsafe { &*sm });
+    if let Some(stuck) = unsafe { &*sm }.check() {
+        runtime::mark_endless(&stuck);
+        runtime::say_endless(&stuck);
+    }
 }

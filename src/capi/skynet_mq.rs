@@ -1,15 +1,17 @@
 //! `skynet_mq.h`: mailboxes and the run queue as C code sees them (core.md §1.9, §6.10).
 //!
-//! A `struct message_queue *` is the address of a [`Mailbox`] in its `Arc`. A queue that comes out of the
-//! run queue (or is returned by a dispatch) is *lent*: its reference goes with the pointer, and comes back
-//! when the pointer is given to a dispatch, to `skynet_globalmq_push` or to `skynet_mq_release`. A queue
-//! from `skynet_mq_create` is alive until it is marked and then released, by `skynet_mq_release` or by the
-//! dispatch that finds it in the run queue. Any number of threads may push and pop.
+//! A `struct message_queue *` is the address of a [`Queue`]. One that comes out of the run queue, or is returned by
+//! a dispatch, brings its [`Turn`] along; the turn goes back when the pointer is given to a dispatch, to
+//! `skynet_globalmq_push` or to `skynet_mq_release`, and ends when `skynet_mq_pop` finds nothing. A queue from
+//! `skynet_mq_create` is its creator's, turn included. Any number of threads may push, and pop from the queues
+//! that C code made.
 
-use crate::core::mailbox::Mailbox;
+use crate::core::context::Turn;
+use crate::core::mailbox::{Popped, Pushed};
 use crate::core::message::Message;
 use crate::core::node::NODE;
-use crate::sync::Arc;
+use crate::core::scheduler::local::Parcel;
+use crate::core::turn::{Next, Queue};
 use std::ffi::{c_int, c_void};
 
 /// A queue, known to C by address only.
@@ -33,48 +35,42 @@ const _: () = assert!(size_of::<SkynetMessage>() == 24);
 /// What becomes of a message of a queue that is freed.
 pub type MessageDrop = Option<unsafe extern "C" fn(message: *mut SkynetMessage, ud: *mut c_void)>;
 
-/// Lends a mailbox to C code.
-pub(super) fn lend(mailbox: Option<Arc<Mailbox>>) -> *mut MessageQueue {
-    mailbox.map_or(std::ptr::null_mut(), |mailbox| {
-        let q = Arc::as_ptr(&mailbox).cast_mut().cast();
-        mailbox.lend();
-        q
-    })
+/// Gives a turn to C code, as the address of its queue.
+pub(super) fn lend(turn: Option<Turn>) -> *mut MessageQueue {
+    turn.map_or(std::ptr::null_mut(), |turn| turn.into_raw().cast())
 }
 
-/// The reference behind a pointer: the lent one, or one more.
+/// The turn that came with a pointer; `None` for NULL.
 ///
 /// # Safety
-/// `q` is NULL or a live queue.
-pub(super) unsafe fn take_back(q: *mut MessageQueue) -> Option<Arc<Mailbox>> {
-    let q = q.cast::<Mailbox>();
-    // SAFETY: a live queue is the content of an Arc.
-    unsafe {
-        q.as_ref()?.take_back().or_else(|| {
-            Arc::increment_strong_count(q);
-            Some(Arc::from_raw(q))
-        })
-    }
-}
-
-/// Puts a mailbox into the run queue, which takes a reference of its own.
-///
-/// # Safety
-/// `q` is a live queue.
-unsafe fn schedule(q: *mut MessageQueue) {
-    let q = q.cast::<Mailbox>();
-    // SAFETY: a live queue is the content of an Arc; the extra count is the one we consume.
-    unsafe {
-        Arc::increment_strong_count(q);
-        NODE.run_queue.push(Arc::from_raw(q));
-    }
+/// `q` is NULL or a queue whose turn the caller has.
+pub(super) unsafe fn taken(q: *mut MessageQueue) -> Option<Turn> {
+    // SAFETY: passed on.
+    (!q.is_null()).then(|| unsafe { Turn::from_raw(q.cast()) })
 }
 
 /// # Safety
 /// `q` is a live queue.
-unsafe fn mailbox<'a>(q: *mut MessageQueue) -> &'a Mailbox {
-    // SAFETY: a queue pointer is the content of an Arc.
-    unsafe { &*q.cast::<Mailbox>() }
+unsafe fn queue<'a>(q: *mut MessageQueue) -> &'a Queue {
+    // SAFETY: passed on.
+    unsafe { &*q.cast::<Queue>() }
+}
+
+/// The message that a C struct describes; its data is the message's.
+///
+/// # Safety
+/// `message` is valid, and its data from `skynet_malloc` or NULL.
+pub(super) unsafe fn message(message: *const SkynetMessage) -> Message {
+    // SAFETY: passed on.
+    unsafe {
+        let SkynetMessage {
+            source,
+            session,
+            data,
+            sz,
+        } = message.read();
+        Message::from_raw(source, session, data, sz)
+    }
 }
 
 fn to_c(message: Message) -> SkynetMessage {
@@ -90,36 +86,35 @@ fn to_c(message: Message) -> SkynetMessage {
 /// Puts a queue at the tail of the run queue.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn skynet_globalmq_push(queue: *mut MessageQueue) {
-    // SAFETY: the caller's pointer is what the header says.
-    if let Some(mailbox) = unsafe { take_back(queue) } {
-        NODE.run_queue.push(mailbox);
+    // SAFETY: the caller has the queue's turn, as the header says.
+    if let Some(turn) = unsafe { taken(queue) } {
+        NODE.scheduler.schedule(turn);
     }
 }
 
 /// Takes the queue at the head of the run queue, or NULL.
 #[unsafe(no_mangle)]
 pub extern "C" fn skynet_globalmq_pop() -> *mut MessageQueue {
-    lend(NODE.run_queue.pop())
+    lend(NODE.scheduler.take())
 }
 
 /// A new empty queue that counts as scheduled: it does not enter the run queue by itself. The creator's,
 /// until `skynet_mq_release`.
 #[unsafe(no_mangle)]
 pub extern "C" fn skynet_mq_create(handle: u32) -> *mut MessageQueue {
-    let mailbox = Arc::new(Mailbox::new(handle));
-    let q = Arc::as_ptr(&mailbox).cast_mut().cast();
-    mailbox.keep();
-    q
+    Box::into_raw(Queue::alone(handle)).cast()
 }
 
 /// Marks a queue for destruction and schedules it when it is idle.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn skynet_mq_mark_release(q: *mut MessageQueue) {
     // SAFETY: the caller's pointer is what the header says.
-    unsafe {
-        if mailbox(q).doom() {
-            schedule(q);
-        }
+    let queue = unsafe { queue(q) };
+    queue.doom();
+    // The queue of a service is freed with the service.
+    if queue.is_alone() && queue.mailbox.claim() {
+        // SAFETY: the claim gave us the turn.
+        NODE.scheduler.schedule(unsafe { Turn::from_raw(q.cast()) });
     }
 }
 
@@ -130,19 +125,24 @@ pub unsafe extern "C" fn skynet_mq_release(
     drop_func: MessageDrop,
     ud: *mut c_void,
 ) {
-    // SAFETY: the caller's pointers are what the header says.
-    unsafe {
-        let Some(queue) = take_back(q) else { return };
-        if !queue.is_doomed() {
-            NODE.run_queue.push(queue);
-            return;
+    // SAFETY: the caller's pointer is what the header says.
+    let Some(turn) = (unsafe { taken(q) }) else {
+        return;
+    };
+    let queue = turn.queue();
+    if !(queue.is_alone() && queue.is_doomed()) {
+        NODE.scheduler.schedule(turn);
+        return;
+    }
+    // SAFETY: the caller made the queue, has its turn and gives it up.
+    let queue = unsafe { Box::from_raw(turn.into_raw()) };
+    // SAFETY: as above.
+    while let Some(message) = unsafe { queue.mailbox.take() } {
+        match drop_func {
+            // SAFETY: the caller's function, called as the header says.
+            Some(drop_func) => unsafe { drop_func(&mut to_c(message), ud) },
+            None => drop(message),
         }
-        while let Some(message) = queue.pop() {
-            if let Some(drop_func) = drop_func {
-                drop_func(&mut to_c(message), ud);
-            }
-        }
-        drop(queue.forget());
     }
 }
 
@@ -150,7 +150,7 @@ pub unsafe extern "C" fn skynet_mq_release(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn skynet_mq_handle(q: *mut MessageQueue) -> u32 {
     // SAFETY: the caller's pointer is what the header says.
-    unsafe { mailbox(q) }.handle()
+    unsafe { queue(q) }.handle()
 }
 
 /// Takes the oldest message: 0, or 1 when there is none and the queue is idle now. The data becomes the
@@ -158,13 +158,30 @@ pub unsafe extern "C" fn skynet_mq_handle(q: *mut MessageQueue) -> u32 {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn skynet_mq_pop(q: *mut MessageQueue, message: *mut SkynetMessage) -> c_int {
     // SAFETY: the caller's pointers are what the header says.
-    unsafe {
-        match mailbox(q).pop() {
-            Some(taken) => {
-                message.write(to_c(taken));
+    let queue = unsafe { queue(q) };
+    if !queue.is_alone() {
+        // SAFETY: the queue of a service is popped by who has its turn.
+        let (next, _turn) = unsafe { Turn::from_raw(q.cast()) }.pop();
+        return match next {
+            Next::Message(taken) => {
+                // SAFETY: as above.
+                unsafe { message.write(to_c(taken)) };
                 0
             }
-            None => 1,
+            _ => 1,
+        };
+    }
+    let _poppers = queue.mailbox.lock_poppers();
+    loop {
+        // SAFETY: the lock keeps other poppers out.
+        match unsafe { queue.mailbox.pop() } {
+            Popped::Message(taken) => {
+                // SAFETY: as above.
+                unsafe { message.write(to_c(taken)) };
+                return 0;
+            }
+            Popped::Pending => std::thread::yield_now(),
+            Popped::Idle { .. } => return 1,
         }
     }
 }
@@ -173,16 +190,11 @@ pub unsafe extern "C" fn skynet_mq_pop(q: *mut MessageQueue, message: *mut Skyne
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn skynet_mq_push(q: *mut MessageQueue, message: *mut SkynetMessage) {
     // SAFETY: the caller's pointers are what the header says.
-    unsafe {
-        let SkynetMessage {
-            source,
-            session,
-            data,
-            sz,
-        } = message.read();
-        if mailbox(q).push(Message::from_raw(source, session, data, sz)) {
-            schedule(q);
-        }
+    let (queue, message) = unsafe { (queue(q), self::message(message)) };
+    // The turn of a queue of C code's own needs no reference; a service lives while somebody has its queue.
+    if let Pushed::Turn { .. } = queue.mailbox.push(message) {
+        // SAFETY: the push gave us the turn.
+        NODE.scheduler.schedule(unsafe { Turn::from_raw(q.cast()) });
     }
 }
 
@@ -190,14 +202,14 @@ pub unsafe extern "C" fn skynet_mq_push(q: *mut MessageQueue, message: *mut Skyn
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn skynet_mq_length(q: *mut MessageQueue) -> c_int {
     // SAFETY: the caller's pointer is what the header says.
-    unsafe { mailbox(q) }.len() as c_int
+    unsafe { queue(q) }.mailbox.len() as c_int
 }
 
 /// The length recorded when the queue was found overloaded, or 0; reading clears it.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn skynet_mq_overload(q: *mut MessageQueue) -> c_int {
     // SAFETY: the caller's pointer is what the header says.
-    unsafe { mailbox(q) }.take_overload() as c_int
+    unsafe { queue(q) }.mailbox.take_overload() as c_int
 }
 
 /// Prepares the run queue; there is nothing to prepare.

@@ -1,8 +1,8 @@
 //! `skynet_server.h`: contexts (core.md §1.20.2).
 
-use super::skynet_mq::{MessageQueue, SkynetMessage, lend, take_back};
+use super::skynet_mq::{self, MessageQueue, SkynetMessage, lend, taken};
 use super::{optional_text, text};
-use crate::core::context::{self, Context, dispatch_all};
+use crate::core::context::{self, Context};
 use crate::core::message::Message;
 use crate::core::monitor::WorkerMonitor as SkynetMonitor;
 use crate::core::node::NODE;
@@ -12,6 +12,7 @@ use crate::sync::atomic::Ordering;
 use crate::sys::block::Block;
 use crate::sys::cabi::SkynetContext;
 use std::ffi::{c_char, c_int, c_void};
+use std::mem::ManuallyDrop;
 
 /// The context behind a pointer, `None` for NULL.
 ///
@@ -111,15 +112,7 @@ pub unsafe extern "C" fn skynet_context_handle(ctx: *mut SkynetContext) -> u32 {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn skynet_context_push(handle: u32, message: *mut SkynetMessage) -> c_int {
     // SAFETY: the caller's message is valid, and ours if the push succeeds.
-    let message = unsafe {
-        let SkynetMessage {
-            source,
-            session,
-            data,
-            sz,
-        } = message.read();
-        Message::from_raw(source, session, data, sz)
-    };
+    let message = unsafe { skynet_mq::message(message) };
     match NODE.push(handle, message) {
         Ok(()) => 0,
         Err(message) => {
@@ -140,9 +133,13 @@ pub unsafe extern "C" fn skynet_context_send(
     session: c_int,
 ) {
     // SAFETY: the caller's pointers are what the header says.
-    let (ctx, data) = unsafe { (context(ctx), Block::from_raw(msg)) };
-    if let Some(ctx) = ctx {
-        ctx.push(Message::new(source, session, r#type as u8, data, sz));
+    unsafe {
+        let data = Block::from_raw(msg);
+        if !ctx.is_null() {
+            // The caller's reference, borrowed.
+            let ctx = ManuallyDrop::new(Arc::from_raw(ctx.cast::<Context>()));
+            ctx.send(Message::new(source, session, r#type as u8, data, sz));
+        }
     }
 }
 
@@ -162,7 +159,7 @@ pub unsafe extern "C" fn skynet_context_message_dispatch(
     weight: c_int,
 ) -> *mut MessageQueue {
     // SAFETY: the caller's pointers are what the header says.
-    unsafe { lend(context::dispatch(&NODE, &*sm, take_back(q), weight)) }
+    unsafe { lend(context::dispatch(&*sm, taken(q), weight)) }
 }
 
 /// How many services keep the process alive.
@@ -176,14 +173,15 @@ pub extern "C" fn skynet_context_total() -> c_int {
 pub unsafe extern "C" fn skynet_context_dispatchall(ctx: *mut SkynetContext) {
     // SAFETY: the caller's pointer is what the header says.
     if let Some(ctx) = unsafe { context(ctx) } {
-        dispatch_all(ctx);
+        // SAFETY: the caller keeps other threads from it, as the header says.
+        unsafe { context::dispatch_all(ctx) };
     }
 }
 
 /// Marks what a service does as endless. Unknown handles are ignored.
 #[unsafe(no_mangle)]
 pub extern "C" fn skynet_context_endless(handle: u32) {
-    NODE.handles.with(handle, Context::set_endless);
+    NODE.with(handle, |context| context.set_endless());
 }
 
 /// Prepares the process-wide state; the calling thread becomes the main thread.

@@ -2,9 +2,11 @@
 
 use super::optional_text;
 use super::skynet_imp::SkynetConfig;
+use crate::core::command;
 use crate::core::memory;
 use crate::core::module::Refused;
 use crate::core::node::NODE;
+use crate::core::timer::Expiry;
 use crate::runtime::{self, Failure, Owner};
 use crate::sys::cabi::{CreateFn, EntryPoints, InitFn, ReleaseFn, SignalFn};
 use std::cell::RefCell;
@@ -112,6 +114,26 @@ pub unsafe extern "C" fn skynetx_start(config: *mut SkynetConfig) -> c_int {
     fail(code, failure.line())
 }
 
+/// As `skynet_timeout`, but in milliseconds: the message comes when `ms` milliseconds have passed, a few
+/// tenths of a millisecond later at most on an idle machine, and never before. The session, or −1 when `ms`
+/// is not positive and there is no such service.
+#[unsafe(no_mangle)]
+pub extern "C" fn skynetx_timeout_ms(handle: u32, ms: c_int, session: c_int) -> c_int {
+    if command::set_timeout_ms(handle, ms, session) {
+        session
+    } else {
+        -1
+    }
+}
+
+/// Takes back a timeout of `skynet_timeout`, `skynetx_timeout_ms` or the command TIMEOUT. 1 when it was
+/// pending, and then its message does not come; 0 when its message is queued or handled already, or there
+/// was no such timeout. When one service set several under one session, it is the last that is taken back.
+#[unsafe(no_mangle)]
+pub extern "C" fn skynetx_timeout_cancel(handle: u32, session: c_int) -> c_int {
+    c_int::from(NODE.timer.cancel(Expiry { handle, session }))
+}
+
 /// Memory of a service that has ended.
 #[repr(C)]
 pub struct SkynetxMemory {
@@ -129,7 +151,7 @@ pub struct SkynetxMemory {
 /// jemalloc, and in programs that libskynet.so is a part of.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn skynetx_memory_left(list: *mut SkynetxMemory, room: usize) -> usize {
-    let alive = |handle| NODE.handles.with(handle, |_| ()).is_some();
+    let alive = |handle| NODE.with(handle, |_| ()).is_some();
     let mut count = 0;
     for left in memory::left(alive) {
         if count < room {

@@ -78,7 +78,7 @@ fn owned(bytes: &[u8]) -> CString {
 /// Runs `f` on the service that `text` names, if it lives.
 fn with_target(ctx: &Context, text: &CStr, f: impl FnOnce(&Context)) {
     let handle = address::parse(ctx.handle(), text);
-    if let Some(target) = NODE.handles.grab(handle) {
+    if let Some(target) = NODE.grab(handle) {
         f(&target);
     }
 }
@@ -99,6 +99,18 @@ pub fn set_timeout(handle: u32, ticks: i32, session: i32) -> bool {
     match u32::try_from(ticks) {
         Ok(ticks) if ticks > 0 => {
             NODE.timer.insert(ticks, expiry);
+            true
+        }
+        _ => expire(expiry),
+    }
+}
+
+/// As [`set_timeout`], in milliseconds and never early.
+pub fn set_timeout_ms(handle: u32, ms: i32, session: i32) -> bool {
+    let expiry = Expiry { handle, session };
+    match u32::try_from(ms) {
+        Ok(ms) if ms > 0 => {
+            NODE.timer.insert_ms(ms, expiry);
             true
         }
         _ => expire(expiry),
@@ -183,8 +195,14 @@ fn exit(ctx: &Context, handle: u32) -> Answer {
 
 /// Retires every service, lowest slot first, until none is left.
 pub fn retire_all() {
+    retire_all_but(0);
+}
+
+/// As [`retire_all`], but `kept` stays.
+pub fn retire_all_but(kept: u32) {
     loop {
-        let handles = NODE.handles.all();
+        let mut handles = NODE.handles.all();
+        handles.retain(|handle| *handle != kept);
         if handles.is_empty() {
             return;
         }

@@ -1,15 +1,15 @@
 //! The context: one running service, from launch to the drop of its last reference.
 //!
 //! Life, in steps:
-//! 1. [`launch`] creates the instance, registers the context (others can send to it from here on; its
-//!    mailbox counts as scheduled, so nothing is dispatched) and runs `_init`.
-//! 2. On success the mailbox goes into the run queue; [`dispatch`] runs batches of it from then on.
+//! 1. [`launch`] creates the instance, registers the context (others can send to it from here on; the
+//!    launching thread has its turn, so nothing is dispatched) and runs `_init`.
+//! 2. On success the turn goes to the scheduler; [`run_slice`] runs its messages from then on.
 //! 3. [`Node::retire`] takes the handle out of the table. What is queued, or still arrives through a
-//!    reference somebody holds, is answered with an error.
+//!    reference somebody holds, is answered with an error by whoever has the turn, and by nobody else.
 //! 4. The last reference to go runs `_release` and lowers the count of live services.
 //!
 //! Who may touch what: `callback`, `reply` and `session` belong to the thread that runs the service (the
-//! launching thread in `_init`, then the one worker that has the mailbox). All else is atomic or locked.
+//! launching thread in `_init`, then the one worker that has the turn). All else is atomic or locked.
 
 #![allow(unsafe_code)]
 
@@ -18,25 +18,38 @@ use super::mailbox::Mailbox;
 use super::message::{Message, ptype};
 use super::monitor::WorkerMonitor;
 use super::node::{NODE, Node};
-use super::{API_HEAD, log, log_parts, scheduler};
-use crate::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering};
+use super::scheduler::local::Parcel;
+use super::turn::{self, Next, Owner, Queue};
+use super::{API_HEAD, ERROR_MARK, WRAP_AFTER, log, log_parts, meter, scheduler};
+use crate::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
 use crate::sync::{Arc, Mutex};
 use crate::sys::cabi::{Callback, ContextPtr, Instance};
-use crate::sys::clock;
+use crate::sys::{clock, ticks};
 use std::cell::{Cell, UnsafeCell};
 use std::ffi::{CStr, c_char};
 use std::fs::File;
 use std::io::Write;
+use std::time::Duration;
 
 /// Room for the text a command answers with (core.md §5.0(2)).
 const REPLY_SIZE: usize = 32;
 
+/// Messages of one slice, and how long one may take: then the turn goes to the back of the run queue. Enough
+/// that the change costs little, short enough that a service which floods itself does not hold up others.
+const SLICE_MESSAGES: u32 = 64;
+const SLICE_TIME: Duration = Duration::from_micros(100);
+
+/// The right to run a service.
+pub type Turn = turn::Turn<Context>;
+
 /// One service. C code knows it as `struct skynet_context *`.
+#[repr(C)]
 pub struct Context {
-    /// Written once, at registration.
-    handle: AtomicU32,
-    mailbox: std::sync::OnceLock<Arc<Mailbox>>,
+    /// First, so that a queue's address is its context's.
+    queue: Queue,
     instance: Instance<'static>,
+    /// Module and parameter of the launch, for people.
+    label: Box<[u8]>,
     callback: UnsafeCell<Option<Callback>>,
     reply: UnsafeCell<[u8; REPLY_SIZE]>,
     session: AtomicI32,
@@ -47,10 +60,8 @@ pub struct Context {
     endless: AtomicBool,
     /// Whether CPU time is measured; fixed at launch.
     profile: bool,
-    /// Microseconds of CPU in completed callbacks. Written by the running thread.
-    cpu_us: AtomicU64,
-    /// Thread CPU clock when the current callback began.
-    cpu_start_us: AtomicU64,
+    /// CPU in completed callbacks, in ticks. Written by the running thread.
+    cpu: AtomicU64,
     /// Messages dispatched, the current one included.
     messages: AtomicU64,
     /// Cheap view of `log_file` for the dispatch path.
@@ -65,33 +76,45 @@ unsafe impl Sync for Context {}
 // run on any thread (core.md §4.6(4)).
 unsafe impl Send for Context {}
 
+// SAFETY: `repr(C)`, and the queue comes first.
+unsafe impl Owner for Context {
+    fn queue(&self) -> &Queue {
+        &self.queue
+    }
+}
+
 impl Registered for Context {
     fn set_handle(&self, handle: u32) {
-        self.handle.store(handle, Ordering::Relaxed);
-        let _ = self.mailbox.set(Arc::new(Mailbox::new(handle)));
+        self.queue.set_handle(handle);
     }
 
     fn handle(&self) -> u32 {
-        self.handle.load(Ordering::Relaxed)
+        self.queue.handle()
     }
 }
 
 impl Context {
-    fn new(instance: Instance<'static>, profile: bool) -> Self {
+    fn new(instance: Instance<'static>, label: Box<[u8]>, profile: bool) -> Self {
+        let (session, messages) = match NODE.debug_wrap.load(Ordering::Relaxed) {
+            true => (
+                i32::MAX - WRAP_AFTER as i32,
+                u64::from(u32::MAX - WRAP_AFTER),
+            ),
+            false => (0, 0),
+        };
         Context {
-            handle: AtomicU32::new(0),
-            mailbox: std::sync::OnceLock::new(),
+            queue: Queue::of_service(),
             instance,
+            label,
             callback: UnsafeCell::new(None),
             reply: UnsafeCell::new([0; REPLY_SIZE]),
-            session: AtomicI32::new(0),
+            session: AtomicI32::new(session),
             retired: AtomicBool::new(false),
             counted: AtomicBool::new(true),
             endless: AtomicBool::new(false),
             profile,
-            cpu_us: AtomicU64::new(0),
-            cpu_start_us: AtomicU64::new(0),
-            messages: AtomicU64::new(0),
+            cpu: AtomicU64::new(0),
+            messages: AtomicU64::new(messages),
             logging: AtomicBool::new(false),
             log_file: Mutex::new(None),
         }
@@ -102,11 +125,14 @@ impl Context {
         Registered::handle(self)
     }
 
+    /// Module and parameter that the service was launched with.
+    pub fn label(&self) -> &[u8] {
+        &self.label
+    }
+
     /// Where messages for the service go.
-    pub fn mailbox(&self) -> &Arc<Mailbox> {
-        self.mailbox
-            .get()
-            .expect("a context has its mailbox from registration on")
+    pub fn mailbox(&self) -> &Mailbox {
+        &self.queue.mailbox
     }
 
     /// The address C code knows the context by.
@@ -148,11 +174,10 @@ impl Context {
         next
     }
 
-    /// Queues a message, whatever the state of the service.
-    pub fn push(&self, message: Message) {
-        let mailbox = self.mailbox();
-        if mailbox.push(message) {
-            NODE.run_queue.push(mailbox.clone());
+    /// Queues a message for a service somebody has a reference to, whatever its state.
+    pub fn send(self: &Arc<Self>, message: Message) {
+        if let Some(turn) = turn::push(self, message) {
+            NODE.scheduler.schedule(turn);
         }
     }
 
@@ -181,14 +206,13 @@ impl Context {
 
     /// Seconds of CPU in completed callbacks.
     pub fn cpu_seconds(&self) -> f64 {
-        self.cpu_us.load(Ordering::Relaxed) as f64 / 1e6
+        meter::to_ns(self.cpu.load(Ordering::Relaxed)) as f64 / 1e9
     }
 
-    /// Seconds of CPU since the current callback began; `None` when profiling is off.
+    /// Seconds of CPU since the current callback began; `None` when profiling is off. For the thread that runs
+    /// the service.
     pub fn message_seconds(&self) -> Option<f64> {
-        let start = self.cpu_start_us.load(Ordering::Relaxed);
-        self.profile
-            .then(|| clock::thread_cpu_us().saturating_sub(start) as f64 / 1e6)
+        self.profile.then(|| meter::current_ns() as f64 / 1e9)
     }
 
     /// Messages dispatched so far, the current one included.
@@ -232,26 +256,25 @@ impl Context {
         }
     }
 
-    /// Runs the callback on one message. Only for the thread that runs the service.
-    fn deliver(&self, message: Message) {
+    /// Runs the callback on one message; the answer is when it ended, in ticks, if that is measured. Only for the
+    /// thread that runs the service.
+    #[inline(always)]
+    fn deliver_inlined(&self, message: Message) -> Option<u64> {
         CURRENT.set(self.handle());
         // SAFETY: the running thread is the only user of the cell.
         let Some(callback) = (unsafe { *self.callback.get() }) else {
             // SAFETY: the message was not delivered.
             unsafe { payload::free(message) };
-            return;
+            return None;
         };
         if self.logging.load(Ordering::Acquire) {
             self.write_log(&message);
         }
         let count = self.messages.load(Ordering::Relaxed) + 1;
         self.messages.store(count, Ordering::Relaxed);
-        let start = if self.profile {
-            clock::thread_cpu_us()
-        } else {
-            0
-        };
-        self.cpu_start_us.store(start, Ordering::Relaxed);
+        if self.profile {
+            meter::begin();
+        }
         let (kind, len) = (message.kind(), message.len());
         let data = message.data.as_ptr();
         // SAFETY: a live context on its running thread; the payload is as its sender made it.
@@ -265,16 +288,39 @@ impl Context {
                 len,
             )
         };
-        if self.profile {
-            let spent = clock::thread_cpu_us().saturating_sub(start);
-            self.cpu_us.store(
-                self.cpu_us.load(Ordering::Relaxed) + spent,
-                Ordering::Relaxed,
-            );
-        }
         if kept {
             let _ = message.data.into_raw();
+        } else {
+            drop(message);
         }
+        if !self.profile {
+            meter::skip();
+            return None;
+        }
+        let lap = meter::lap();
+        let cpu = self.cpu.load(Ordering::Relaxed) + lap.spent;
+        self.cpu.store(cpu, Ordering::Relaxed);
+        Some(lap.end)
+    }
+
+    /// As [`Context::deliver_inlined`], where it need not be fast.
+    fn deliver(&self, message: Message) {
+        self.deliver_inlined(message);
+    }
+
+    /// Logs that the mailbox got too long, once for each doubling (core.md §6.4).
+    fn report_overload(&self) {
+        let overload = self.queue.mailbox.take_overload();
+        if overload > 0 {
+            log(
+                self.handle(),
+                format_args!("{ERROR_MARK}May overload, message queue length = {overload}"),
+            );
+        }
+    }
+
+    fn is_retired(&self) -> bool {
+        self.retired.load(Ordering::Relaxed)
     }
 }
 
@@ -283,7 +329,8 @@ impl Drop for Context {
         self.log_file.get_mut().take();
         // SAFETY: this was the last reference.
         unsafe { self.instance.release() }
-        while let Some(message) = self.mailbox().pop() {
+        // SAFETY: nobody else has the context any more.
+        while let Some(message) = unsafe { self.queue.mailbox.take() } {
             discard(self.handle(), message);
         }
         if self.counted.load(Ordering::Relaxed) {
@@ -330,12 +377,19 @@ pub fn launch(
 ) -> Result<(u32, Option<Arc<Context>>), LaunchFailed> {
     let module = NODE.modules.query(name).ok_or(LaunchFailed)?;
     let instance = module.create().ok_or(LaunchFailed)?;
-    let context = Arc::new(Context::new(instance, NODE.profile.load(Ordering::Relaxed)));
+    let label = match parm {
+        Some(parm) => [name.to_bytes(), b" ", parm.to_bytes()].concat(),
+        None => name.to_bytes().to_vec(),
+    };
+    let profile = NODE.profile.load(Ordering::Relaxed);
+    let context = Arc::new(Context::new(instance, label.into(), profile));
     NODE.live.fetch_add(1, Ordering::Relaxed);
     let handle = NODE.handles.register(&context);
     // SAFETY: the context lives in our Arc, and this is the one call of `_init`.
     let ready = unsafe { instance.init(context.as_ptr(), parm) };
-    let mailbox = context.mailbox().clone();
+    // SAFETY: a new mailbox's turn is its maker's. Should the service have been retired meanwhile, the table's
+    // reference is with it.
+    let turn = unsafe { turn::first(&context) };
     if !ready {
         if API_HEAD {
             log_parts(handle, &[b"error: launch ", name.to_bytes(), b" FAILED"]);
@@ -344,15 +398,16 @@ pub fn launch(
         }
         NODE.retire(handle);
         drop(context);
+        discard_all(turn);
         return Err(LaunchFailed);
     }
-    let alive = (!context.retired.load(Ordering::Acquire)).then_some(context);
+    let alive = (!context.is_retired()).then_some(context);
     if alive.is_some() || API_HEAD {
         // Before the mailbox is scheduled, so that this is the first line of the service.
         let parm = parm.map_or(&b""[..], CStr::to_bytes);
         log_parts(handle, &[b"LAUNCH ", name.to_bytes(), b" ", parm]);
     }
-    NODE.run_queue.push(mailbox);
+    NODE.scheduler.schedule(turn);
     if alive.is_none() && !API_HEAD {
         // At level 1.8 a service that ended in its `_init` counts as failed (core.md §4.4(6)).
         return Err(LaunchFailed);
@@ -360,79 +415,158 @@ pub fn launch(
     Ok((handle, alive))
 }
 
-/// Runs one batch of a mailbox and says which mailbox to go on with; `None` when there is nothing to
-/// do (core.md §6.3, §6.10(6)).
-pub fn dispatch(
-    node: &Node,
-    monitor: &WorkerMonitor,
-    mailbox: Option<Arc<Mailbox>>,
-    weight: i32,
-) -> Option<Arc<Mailbox>> {
-    let mailbox = match mailbox {
-        Some(mailbox) => mailbox,
-        None => node.run_queue.pop()?,
+/// Runs one batch and says whose turn is next; `None` when there is nothing to do. For worker loops of
+/// C code, with upstream's weights (core.md §6.3, §6.10(6)).
+pub fn dispatch(monitor: &WorkerMonitor, turn: Option<Turn>, weight: i32) -> Option<Turn> {
+    let turn = turn.or_else(|| NODE.scheduler.take())?;
+    meter::resume();
+    let Some(turn) = run(monitor, turn, Share::Weight(weight)) else {
+        return NODE.scheduler.take();
     };
-    let handle = mailbox.handle();
-    let Some(context) = node.handles.grab(handle) else {
-        // The service is gone: answer what is queued.
-        while let Some(message) = mailbox.pop() {
+    Some(NODE.scheduler.turn_over(turn))
+}
+
+/// Runs one slice; gives the turn back if there may be more.
+pub fn run_slice(monitor: &WorkerMonitor, turn: Turn) -> Option<Turn> {
+    run(monitor, turn, Share::Slice)
+}
+
+/// How much of a mailbox is run in one go.
+enum Share {
+    Slice,
+    Weight(i32),
+}
+
+fn run(monitor: &WorkerMonitor, mut turn: Turn, share: Share) -> Option<Turn> {
+    if turn.queue().is_alone() {
+        return run_alone(monitor, turn, share);
+    }
+    let mut todo = SLICE_MESSAGES;
+    let mut began = None;
+    let mut first = true;
+    loop {
+        // A turn whose service is retired runs nothing: what is left is answered.
+        if turn.owner().is_none_or(Context::is_retired) {
+            discard_all(turn);
+            return None;
+        }
+        let message = match turn.pop() {
+            (Next::Message(message), Some(rest)) => {
+                turn = rest;
+                message
+            }
+            (Next::Pending, rest) => {
+                // The thread that is writing the message was stopped; let it go on.
+                std::thread::yield_now();
+                return rest;
+            }
+            (_, rest) => return rest,
+        };
+        let Some(context) = turn.owner() else {
+            return Some(turn);
+        };
+        if std::mem::take(&mut first)
+            && let Share::Weight(weight) = share
+        {
+            todo = scheduler::batch_size(weight, context.mailbox().len()) as u32;
+        }
+        context.report_overload();
+        monitor.trigger(message.source, context.handle(), message.kind());
+        let end = context.deliver_inlined(message);
+        monitor.trigger(0, 0, 0);
+        todo -= 1;
+        if todo == 0 {
+            return Some(turn);
+        }
+        if let (Share::Slice, Some(end)) = (&share, end) {
+            let began = *began.get_or_insert(end);
+            if end.wrapping_sub(began) > ticks::from_duration(SLICE_TIME) {
+                return Some(turn);
+            }
+        }
+    }
+}
+
+/// As [`run`], for a queue that C code made: its messages go to the live service of its handle.
+fn run_alone(monitor: &WorkerMonitor, mut turn: Turn, share: Share) -> Option<Turn> {
+    let handle = turn.queue().handle();
+    let context = NODE.grab(handle);
+    let mut todo = match share {
+        Share::Slice => SLICE_MESSAGES,
+        Share::Weight(weight) => {
+            scheduler::batch_size(weight, turn.queue().mailbox.len().saturating_sub(1)) as u32
+        }
+    };
+    if context.is_none() && turn.queue().is_doomed() {
+        // SAFETY: C code gave it up when it marked it, and we have its turn.
+        let queue = unsafe { Box::from_raw(turn.into_raw()) };
+        // SAFETY: as above.
+        while let Some(message) = unsafe { queue.mailbox.take() } {
             discard(handle, message);
         }
-        if mailbox.is_doomed() {
-            // A queue of C code's own that was to be freed.
-            drop(mailbox.forget());
-        }
-        return node.run_queue.pop();
-    };
-    let mut todo = 1;
-    let mut first = true;
-    while todo > 0 {
-        let Some(message) = mailbox.pop() else {
-            return node.run_queue.pop();
+        return None;
+    }
+    loop {
+        let message = match turn.pop() {
+            (Next::Message(message), Some(rest)) => {
+                turn = rest;
+                message
+            }
+            (_, rest) => return rest,
         };
-        if std::mem::take(&mut first) {
-            todo = scheduler::batch_size(weight, mailbox.len());
+        match &context {
+            Some(context) => {
+                monitor.trigger(message.source, handle, message.kind());
+                context.deliver(message);
+                monitor.trigger(0, 0, 0);
+            }
+            None => discard(handle, message),
         }
-        let overload = mailbox.take_overload();
-        if overload > 0 {
-            let mark = if API_HEAD { "error: " } else { "" };
-            log(
-                handle,
-                format_args!("{mark}May overload, message queue length = {overload}"),
-            );
+        todo = todo.saturating_sub(1);
+        if todo == 0 && context.is_some() {
+            return Some(turn);
         }
-        monitor.trigger(message.source, handle);
-        context.deliver(message);
-        monitor.trigger(0, 0);
-        todo -= 1;
-        if context.retired.load(Ordering::Relaxed) {
-            // The next round answers what is left.
-            break;
-        }
-    }
-    drop(context);
-    match node.run_queue.pop() {
-        Some(next) => {
-            node.run_queue.push(mailbox);
-            Some(next)
-        }
-        None => Some(mailbox),
     }
 }
 
-/// Dispatches everything that is queued for one context, on this thread (core.md §6.10(5)).
-pub fn dispatch_all(context: &Context) {
-    while let Some(message) = context.mailbox().pop() {
+/// Answers everything that is queued for a retired service and gives up its turn.
+fn discard_all(mut turn: Turn) {
+    let handle = turn.queue().handle();
+    loop {
+        match turn.pop() {
+            (Next::Message(message), Some(rest)) => {
+                turn = rest;
+                discard(handle, message);
+            }
+            (Next::Pending, Some(rest)) => {
+                turn = rest;
+                std::thread::yield_now();
+            }
+            _ => return,
+        }
+    }
+}
+
+/// Dispatches everything that is queued for one context, on this thread, for which nobody else runs it
+/// (core.md §6.10(5)).
+///
+/// # Safety
+/// No other thread pops from its mailbox.
+pub unsafe fn dispatch_all(context: &Context) {
+    // SAFETY: passed on.
+    while let Some(message) = unsafe { context.queue.mailbox.take() } {
         context.deliver(message);
     }
 }
 
-/// Frees a message that nobody will handle and tells its sender (core.md §4.11(3)).
+/// Frees a message that nobody will handle and tells its sender, unless it was an answer itself
+/// (core.md §4.11(3)).
 pub fn discard(handle: u32, message: Message) {
-    let (source, session) = (message.source, message.session);
+    let (source, session, message_kind) = (message.source, message.session, message.kind());
     // SAFETY: the message was not delivered, so its payload is as its sender made it.
     unsafe { payload::free(message) };
-    if source != 0 {
+    let answer = matches!(message_kind, ptype::RESPONSE | ptype::ERROR);
+    if source != 0 && !answer {
         super::send::notice(source, Message::empty(handle, session, ptype::ERROR));
     }
 }
@@ -444,8 +578,7 @@ impl Node {
             return false;
         };
         context.retired.store(true, Ordering::Release);
-        // An idle mailbox that holds nothing needs no worker; one that holds something is scheduled.
-        drop(context);
+        turn::retire(context);
         true
     }
 }

@@ -114,7 +114,7 @@ impl Harbor {
         };
         let parcel = Block::of_value(remote);
         let size = size_of::<RemoteMessage>();
-        service.push(Message::new(source, session, ptype::SYSTEM, parcel, size));
+        service.send(Message::new(source, session, ptype::SYSTEM, parcel, size));
     }
 }
 

@@ -79,6 +79,39 @@ impl Message {
         self.sz
     }
 
+    /// Moves a message out of `from`, field by field.
+    ///
+    /// # Safety
+    /// `from` is a valid message that nobody uses afterwards.
+    #[inline(always)]
+    pub(super) unsafe fn read_fields(from: *const Message) -> Self {
+        // SAFETY: passed on.
+        unsafe {
+            Message {
+                source: (&raw const (*from).source).read_volatile(),
+                session: (&raw const (*from).session).read_volatile(),
+                data: (&raw const (*from).data).read_volatile(),
+                sz: (&raw const (*from).sz).read_volatile(),
+            }
+        }
+    }
+
+    /// Moves a message to `to`, field by field.
+    ///
+    /// # Safety
+    /// `to` is room for a message.
+    #[inline(always)]
+    pub(super) unsafe fn write_fields(self, to: *mut Message) {
+        let this = std::mem::ManuallyDrop::new(self);
+        // SAFETY: passed on; what is moved is not dropped here.
+        unsafe {
+            (&raw mut (*to).source).write(this.source);
+            (&raw mut (*to).session).write(this.session);
+            (&raw mut (*to).data).write((&raw const this.data).read());
+            (&raw mut (*to).sz).write(this.sz);
+        }
+    }
+
     /// Rebuilds a message from the fields of the C struct.
     ///
     /// # Safety

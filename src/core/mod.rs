@@ -3,9 +3,12 @@
 //! - [`node`]: the process-wide state, one value that the rest hangs on
 //! - [`context`]: a service, its launch, its callback, its end
 //! - [`handle`], [`address`]: numbers and names of services
-//! - [`message`], [`mailbox`], [`scheduler`]: what is sent, where it waits, who runs it
+//! - [`readers`]: how handles are looked up without a lock
+//! - [`message`], [`mailbox`], [`turn`], [`scheduler`]: what is sent, where it waits, who runs it
+//! - [`meter`]: what CPU time is spent on
 //! - [`send`], [`command`]: what services ask for
-//! - [`timer`], [`monitor`], [`log`], [`env`], [`module`], [`harbor`]: one concern each
+//! - [`timer`], [`pending`]: the clock, and timeouts
+//! - [`monitor`], [`log`], [`env`], [`module`], [`harbor`]: one concern each
 
 pub mod address;
 pub mod command;
@@ -17,12 +20,16 @@ pub mod log;
 pub mod mailbox;
 pub mod memory;
 pub mod message;
+pub mod meter;
 pub mod module;
 pub mod monitor;
 pub mod node;
+pub mod pending;
+pub mod readers;
 pub mod scheduler;
 pub mod send;
 pub mod timer;
+pub mod turn;
 
 pub use context::{current_handle, init_thread};
 pub use log::{log, log_parts};
@@ -39,6 +46,9 @@ pub const API_HEAD: bool = cfg!(any(
 
 /// What level head puts before some log lines (core.md §13.3).
 pub const ERROR_MARK: &str = if API_HEAD { "error: " } else { "" };
+
+/// How many steps before their limits counters begin that are to wrap soon (`sk_debug_wrap`).
+pub const WRAP_AFTER: u32 = 50;
 
 /// Queues `message` for a local service; gives it back when there is none (core.md §4.13(1)).
 pub fn push(handle: u32, message: Message) -> Result<(), Message> {

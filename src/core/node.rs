@@ -6,10 +6,11 @@ use super::handle::HandleTable;
 use super::harbor::Harbor;
 use super::message::Message;
 use super::module::Modules;
-use super::scheduler::RunQueue;
+use super::scheduler::Scheduler;
 use super::timer::Timer;
+use super::turn;
 use crate::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
-use crate::sync::{Condvar, Mutex};
+use crate::sync::{Arc, Condvar, Mutex};
 
 /// There is one node in a process, as C code expects.
 pub static NODE: Node = Node::new();
@@ -18,7 +19,7 @@ pub static NODE: Node = Node::new();
 pub struct Node {
     pub env: Env,
     pub handles: HandleTable<Context>,
-    pub run_queue: RunQueue,
+    pub scheduler: Scheduler,
     pub modules: Modules,
     pub timer: Timer,
     pub harbor: Harbor,
@@ -28,6 +29,8 @@ pub struct Node {
     pub profile: AtomicBool,
     /// Handle that is told of services that end (core.md §5.12); 0 when there is none.
     pub exit_monitor: AtomicU32,
+    /// For tests: new services begin with sessions and message counts just below their limits.
+    pub debug_wrap: AtomicBool,
     /// Set by `skynet_globalinit`: from then on threads have a current handle.
     pub initialised: AtomicBool,
     /// True once the last service is gone.
@@ -40,13 +43,14 @@ impl Node {
         Node {
             env: Env::new(),
             handles: HandleTable::new(),
-            run_queue: RunQueue::new(),
+            scheduler: Scheduler::new(),
             modules: Modules::new(),
             timer: Timer::new(),
             harbor: Harbor::new(),
             live: AtomicUsize::new(0),
             profile: AtomicBool::new(false),
             exit_monitor: AtomicU32::new(0),
+            debug_wrap: AtomicBool::new(false),
             initialised: AtomicBool::new(false),
             ended: Mutex::new(false),
             end: Condvar::new(),
@@ -54,18 +58,42 @@ impl Node {
     }
 
     /// Queues `message` for a local service; gives it back when there is none.
-    pub fn push(&self, handle: u32, message: Message) -> Result<(), Message> {
-        // Looked up without taking a reference: the table's lock keeps the service meanwhile.
+    pub fn push(&'static self, handle: u32, message: Message) -> Result<(), Message> {
+        self.push_inlined(handle, message)
+    }
+
+    /// As [`Node::push`], for the one place where it matters.
+    #[inline(always)]
+    pub fn push_inlined(&'static self, handle: u32, message: Message) -> Result<(), Message> {
         let mut parcel = Some(message);
-        self.handles.with(handle, |context| {
-            if let Some(message) = parcel.take() {
-                context.push(message);
-            }
+        let turn = self.with(handle, |context| {
+            parcel
+                .take()
+                .and_then(|message| turn::push(context, message))
         });
+        // A turn keeps its service, so the rest can be done without the table.
+        if let Some(Some(turn)) = turn {
+            self.scheduler.schedule(turn);
+        }
         match parcel {
             None => Ok(()),
             Some(message) => Err(message),
         }
+    }
+
+    /// Runs `f` on a live service; see [`HandleTable::with`] for what `f` may do.
+    #[inline(always)]
+    pub fn with<R>(&'static self, handle: u32, f: impl FnOnce(&Arc<Context>) -> R) -> Option<R> {
+        let readers = &self.handles.readers;
+        match readers.of_thread() {
+            Some(record) => self.handles.with(record, handle, f),
+            None => self.handles.with(&readers.mark(), handle, f),
+        }
+    }
+
+    /// A reference to a live service.
+    pub fn grab(&'static self, handle: u32) -> Option<Arc<Context>> {
+        self.with(handle, Arc::clone)
     }
 
     /// One counted service less; the last one ends the node.

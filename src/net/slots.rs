@@ -50,6 +50,12 @@ impl Slots {
         SocketId((self.counter.fetch_add(1, Ordering::Relaxed) % MAX_ID) as i32 + 1)
     }
 
+    /// Lets the next ids be `count` below the last one.
+    pub fn skip_to_end(&self, count: u32) {
+        let next = MAX_ID - u64::from(count);
+        self.counter.store(next, Ordering::Relaxed);
+    }
+
     /// How many slots are in use.
     pub fn used(&self) -> usize {
         self.used.load(Ordering::Relaxed)

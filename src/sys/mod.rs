@@ -1,5 +1,6 @@
 //! Unsafe islands over the operating system, one concern per file. Imports nothing of ours.
 
+pub mod alarm;
 pub mod alloc;
 pub mod block;
 pub mod buffer;
@@ -15,3 +16,4 @@ pub mod socket;
 pub mod stack;
 pub mod stderr;
 pub mod tally;
+pub mod ticks;

@@ -1,14 +1,17 @@
-//! SIGPIPE and SIGHUP (core.md §11.1).
+//! SIGPIPE and SIGHUP (core.md §11.1), and SIGTERM and SIGINT where the node is to take them.
 //!
 //! A handler may do next to nothing, so it only writes to an eventfd; an ordinary thread reads it and
 //! does the work. Nobody polls.
 
 use std::ffi::c_int;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+use std::time::Duration;
 
-/// The eventfd; −1 before [`watch_hangup`].
+/// The eventfd; −1 before [`watch`].
 static EVENT: AtomicI32 = AtomicI32::new(-1);
 static HANGUP: AtomicBool = AtomicBool::new(false);
+/// SIGTERM or SIGINT, the last that came; 0 when there was none.
+static STOP: AtomicI32 = AtomicI32::new(0);
 static CLOSED: AtomicBool = AtomicBool::new(false);
 
 /// Ignores SIGPIPE: a write to a closed connection is an error code, not the end.
@@ -43,7 +46,7 @@ pub fn default_faults() {
     }
 }
 
-/// Whose SIGHUP handlers count.
+/// Whose signal handlers count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Claim {
     /// Ours, whatever was there.
@@ -52,17 +55,30 @@ pub enum Claim {
     IfDefault,
 }
 
-/// Installs the SIGHUP handler, as far as `claim` goes.
-pub fn watch_hangup(claim: Claim) -> std::io::Result<()> {
+/// The signals that ask a node to stop.
+const STOPPERS: [c_int; 2] = [libc::SIGTERM, libc::SIGINT];
+
+/// Installs handlers, as far as `claim` goes: for SIGHUP, and with `stop` for those that ask to stop.
+pub fn watch(claim: Claim, stop: bool) -> std::io::Result<()> {
     if EVENT.load(Ordering::Acquire) < 0 {
         // SAFETY: no pointers are passed.
-        let fd = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC) };
+        let fd = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) };
         if fd < 0 {
             return Err(std::io::Error::last_os_error());
         }
         EVENT.store(fd, Ordering::Release);
     }
-    if claim == Claim::IfDefault && disposition(libc::SIGHUP) != libc::SIG_DFL {
+    install(libc::SIGHUP, claim)?;
+    if stop {
+        STOPPERS
+            .iter()
+            .try_for_each(|signal| install(*signal, claim))?;
+    }
+    Ok(())
+}
+
+fn install(signal: c_int, claim: Claim) -> std::io::Result<()> {
+    if claim == Claim::IfDefault && disposition(signal) != libc::SIG_DFL {
         return Ok(());
     }
     // SAFETY: a zeroed sigaction is valid; the handler below is async-signal-safe.
@@ -71,7 +87,7 @@ pub fn watch_hangup(claim: Claim) -> std::io::Result<()> {
         action.sa_sigaction = handler();
         action.sa_flags = libc::SA_RESTART;
         libc::sigfillset(&mut action.sa_mask);
-        libc::sigaction(libc::SIGHUP, &action, std::ptr::null_mut()) < 0
+        libc::sigaction(signal, &action, std::ptr::null_mut()) < 0
     };
     if failed {
         Err(std::io::Error::last_os_error())
@@ -80,20 +96,33 @@ pub fn watch_hangup(claim: Claim) -> std::io::Result<()> {
     }
 }
 
-/// Gives SIGHUP its default action back if our handler is still there.
-pub fn unwatch_hangup() {
-    if disposition(libc::SIGHUP) == handler() {
+/// Gives signals that have our handler their default action back.
+pub fn unwatch() {
+    give_back(libc::SIGHUP);
+    unwatch_stop();
+}
+
+/// As [`unwatch`], for those that ask to stop: the next one ends the process.
+pub fn unwatch_stop() {
+    STOPPERS.iter().for_each(|signal| give_back(*signal));
+}
+
+fn give_back(signal: c_int) {
+    if disposition(signal) == handler() {
         // SAFETY: setting a disposition has no preconditions.
-        unsafe { libc::signal(libc::SIGHUP, libc::SIG_DFL) };
+        unsafe { libc::signal(signal, libc::SIG_DFL) };
     }
 }
 
 fn handler() -> libc::sighandler_t {
-    on_hangup as *const () as libc::sighandler_t
+    on_signal as *const () as libc::sighandler_t
 }
 
-extern "C" fn on_hangup(_signal: c_int) {
-    HANGUP.store(true, Ordering::Release);
+extern "C" fn on_signal(signal: c_int) {
+    match signal {
+        libc::SIGHUP => HANGUP.store(true, Ordering::Release),
+        _ => STOP.store(signal, Ordering::Release),
+    }
     ring();
 }
 
@@ -110,27 +139,58 @@ fn ring() {
     }
 }
 
-/// Waits for the next SIGHUP; false once [`close`] was called.
-pub fn wait_hangup() -> bool {
-    let fd = EVENT.load(Ordering::Acquire);
+/// What [`wait`] waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    Hangup,
+    /// Somebody asks the node to stop, by the signal of this name.
+    Stop(&'static str),
+    /// The time is up.
+    Timeout,
+    /// [`close`] was called.
+    Closed,
+}
+
+/// Waits for the next signal, at most for `limit`. Only one thread waits.
+pub fn wait(limit: Option<Duration>) -> Event {
+    let end = limit.map(|limit| std::time::Instant::now() + limit);
     loop {
         if CLOSED.load(Ordering::Acquire) {
-            return false;
+            return Event::Closed;
+        }
+        match STOP.swap(0, Ordering::AcqRel) {
+            0 => {}
+            libc::SIGINT => return Event::Stop("SIGINT"),
+            _ => return Event::Stop("SIGTERM"),
         }
         if HANGUP.swap(false, Ordering::AcqRel) {
-            return true;
+            return Event::Hangup;
         }
+        let left = end.map(|end| end.saturating_duration_since(std::time::Instant::now()));
+        if left.is_some_and(|left| left.is_zero()) {
+            return Event::Timeout;
+        }
+        // Rounded up, or the last millisecond would be spent in a spin.
+        let left = left.map_or(-1, |left| {
+            (left.as_millis() + 1).min(c_int::MAX as u128) as c_int
+        });
+        let mut event = libc::pollfd {
+            fd: EVENT.load(Ordering::Acquire),
+            events: libc::POLLIN,
+            revents: 0,
+        };
         let mut count = 0u64;
-        // SAFETY: `count` is eight writable bytes.
-        let read = unsafe { libc::read(fd, (&raw mut count).cast(), 8) };
-        let interrupted = std::io::Error::last_os_error().raw_os_error() == Some(libc::EINTR);
-        if read < 0 && !interrupted {
-            return false;
+        // SAFETY: one pollfd, and `count` is eight writable bytes. The eventfd does not block, and neither
+        // call matters when it fails: what has happened is in the flags.
+        unsafe {
+            if libc::poll(&mut event, 1, left) > 0 {
+                libc::read(event.fd, (&raw mut count).cast(), 8);
+            }
         }
     }
 }
 
-/// Ends [`wait_hangup`].
+/// Ends [`wait`].
 pub fn close() {
     CLOSED.store(true, Ordering::Release);
     ring();

@@ -55,6 +55,12 @@ check_int(long long got, long long expected, const char *file, int line, const c
 	return got == expected;
 }
 
+bool
+wrapping(void)
+{
+	return skynet_getenv("sk_debug_wrap") != NULL;
+}
+
 void
 pause_ms(int ms)
 {
@@ -339,6 +345,7 @@ static const struct {
 	{ "memory", memory_cases },
 	{ "msglog", msglog_cases },
 	{ "endless", endless_cases },
+	{ "timerx", timerx_cases },
 	{ "plain", plain_cases },
 	{ "core", core_cases },
 	{ "third", third_cases },

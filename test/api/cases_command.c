@@ -275,8 +275,9 @@ stat(void)
 	struct agent *a = agent_new();
 	char text[32];
 	/* the launch itself was no message, this is the first */
-	CHECK_TEXT(command_as(a, "STAT", "message"), "1");
-	CHECK_TEXT(command_as(a, "STAT", "message"), "2");
+	long long first = atoll(command_as(a, "STAT", "message"));
+	CHECK(first == 1 || wrapping());
+	CHECK_INT(atoll(command_as(a, "STAT", "message")), first + 1);
 	CHECK_TEXT(command_as(a, "STAT", "mqlen"), "0");
 	CHECK_TEXT(command_as(a, "STAT", "endless"), "0");
 	CHECK_TEXT(command_as(a, "STAT", "nonsense"), "");

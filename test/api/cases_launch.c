@@ -279,12 +279,17 @@ static void
 new_handles(void)
 {
 	uint32_t last = 0;
+	int smaller = 0;
 	for (int i = 0; i < 300; i++) {
 		struct agent *a = agent_new();
-		CHECK(a->handle > last);
+		CHECK(a->handle != last && a->handle != driver_handle);
+		if (a->handle < last)
+			smaller++;
 		last = a->handle;
 		agent_kill(a);
 	}
+	/* once when they begin again, which takes 2^24 of them */
+	CHECK_INT(smaller, wrapping());
 }
 
 const struct test_case launch_cases[] = {

@@ -169,6 +169,8 @@ bool check_int(long long got, long long expected, const char *file, int line, co
 	CHECK(cond); \
 } while (0)
 void pause_ms(int ms);
+/* Whether counters begin just below their limits and not at their base: a setting of ours for tests. */
+bool wrapping(void);
 
 /* A command of the driver's, with a formatted parameter. The result is good until the next. */
 const char *command(const char *cmd, const char *fmt, ...);
@@ -203,6 +205,7 @@ extern const struct test_case harbor_cases[];
 extern const struct test_case memory_cases[];
 extern const struct test_case msglog_cases[];
 extern const struct test_case endless_cases[];
+extern const struct test_case timerx_cases[];
 extern const struct test_case plain_cases[];
 extern const struct test_case core_cases[];
 extern const struct test_case third_cases[];

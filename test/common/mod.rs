@@ -6,6 +6,7 @@
 //! otherwise `SKYNET_NODE=DIR` names the folder with `skynet`, `cservice/` and `luaclib/` (default:
 //! the package root, where `make` leaves them) and the Lua code is this package's.
 //! `SKYNET_UPSTREAM=DIR` is a built upstream tree of the same Lua version to compare with.
+//! With `SKYNET_TEST_WRAP=1` counters of the nodes begin just below their limits.
 //! `SKYNET_TEST_PORTS=FIRST-LAST` limits the TCP and UDP ports in use, `SKYNET_TEST_KEEP=1` keeps the
 //! directories of the runs.
 
@@ -29,6 +30,11 @@ use std::time::Duration;
 /// How long a test waits for something that should happen at once. Generous, because the machines
 /// that run tests are often busy; nobody waits this long unless the test fails.
 pub const SOON: Duration = Duration::from_secs(15);
+
+/// Whether handles, sessions, ticks, socket ids and message counts of the nodes are to wrap soon.
+pub fn wrap_counters() -> bool {
+    std::env::var_os("SKYNET_TEST_WRAP").is_some_and(|value| value == "1")
+}
 
 /// Says on stdout why a test did nothing. The test then counts as passed.
 pub fn skipped(why: &str) {

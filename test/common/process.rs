@@ -84,7 +84,7 @@ impl Process {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
-        // SAFETY: the closure runs between fork and exec and only calls prctl and setrlimit, which
+        // SAFETY: the closure runs between fork and exec and only calls prctl, setrlimit and signal, which
         // are plain system calls there.
         unsafe {
             command.pre_exec(|| {
@@ -94,6 +94,10 @@ impl Process {
                     rlim_max: 0,
                 };
                 libc::setrlimit(libc::RLIMIT_CORE, &none);
+                // Whoever runs the tests, nohup for one, may ignore signals, which children inherit.
+                for signal in [libc::SIGHUP, libc::SIGINT, libc::SIGTERM] {
+                    libc::signal(signal, libc::SIG_DFL);
+                }
                 Ok(())
             });
         }
@@ -421,10 +425,18 @@ logger = "./node.log"
 start = "main"
 "#;
 
+/// What every node of the tests has in its config, unless it says otherwise later on. Tests of absolute
+/// numbers say `sk_debug_wrap = nil`.
+fn base(stage: &Stage) -> String {
+    let wrap = super::wrap_counters() && !stage.tree.is_upstream();
+    let key = if wrap { "sk_debug_wrap = true\n" } else { "" };
+    format!("{BASE}{key}")
+}
+
 impl Node {
     /// Starts a node; `config` is appended to the common settings.
     pub fn start(stage: &Stage, config: &str) -> Node {
-        stage.write("config", &format!("{BASE}{config}\n"));
+        stage.write("config", &format!("{}{config}\n", base(stage)));
         Node::start_args(stage, &["config"])
     }
 
@@ -436,7 +448,7 @@ impl Node {
     /// Starts another node in the same directory, with files of its own: it logs to `<name>.log`.
     pub fn start_beside(stage: &Stage, name: &str, config: &str) -> Node {
         let log = format!("{name}.log");
-        let settings = format!("{BASE}logger = './{log}'\n{config}\n");
+        let settings = format!("{}logger = './{log}'\n{config}\n", base(stage));
         stage.write(&format!("{name}.config"), &settings);
         let mut command = Command::new(&stage.tree.bin);
         command

@@ -70,6 +70,8 @@ pub struct Case {
     pub check: fn(&Raw) -> Result<(), String>,
     /// Last change of what is compared.
     pub tidy: fn(&mut Seen),
+    /// Its lines have sessions or socket ids in them, so it asks for counters that begin at their base.
+    pub absolute: bool,
     /// What a tree must have for this case: `skynet.so:stm` is a module inside the big one, if the
     /// tree's; the other is [`SHARING`].
     pub needs: &'static [&'static str],
@@ -116,8 +118,12 @@ const DEFAULT: Case = Case {
     masks: &[],
     check: |_| Ok(()),
     tidy: |_| (),
+    absolute: false,
     needs: &[],
 };
+
+/// The setting that asks for it.
+pub const AT_BASE: &str = "sk_debug_wrap = nil\n";
 
 /// A node with a console and a service to look at: `:00000009` and `:0000000a`.
 const CONSOLE: &[(&str, &str)] = &[
@@ -234,6 +240,7 @@ fn tests() -> Vec<Case> {
         },
         Case {
             name: "testdeadcall",
+            absolute: true,
             until: &[(r"^return\tfalse", 1)],
             out: Order::Any,
             ..DEFAULT
@@ -323,6 +330,7 @@ end)
         },
         Case {
             name: "testping",
+            absolute: true,
             until: &[(r"KILL self", 3)],
             out: Order::Any,
             masks: &[
@@ -395,6 +403,7 @@ end)
         },
         Case {
             name: "testsocket",
+            absolute: true,
             drive: drive::echo_client,
             until: &[(r"KILL self", 2)],
             out: Order::Any,
@@ -427,6 +436,7 @@ end)
         },
         Case {
             name: "testtimer",
+            absolute: true,
             until: &[(r"\[:00000008\] KILL self", 1)],
             // A busy machine lets the sleeps drift past the timeout.
             out: Order::Any,
@@ -448,6 +458,7 @@ end)
         },
         Case {
             name: "testtobeclosed",
+            absolute: true,
             until: &[("closemeta:skynet.exit", 1)],
             // One second after the start several coroutines are closed in any order.
             log: Order::Any,
@@ -456,6 +467,7 @@ end)
         },
         Case {
             name: "testudp",
+            absolute: true,
             until: &[("client recv v6", 20), ("client v4 recv", 20)],
             out: Order::Any,
             masks: &[(r"(127\.0\.0\.1)\t\d+$", "$1\tPORT")],
@@ -505,6 +517,7 @@ fn examples() -> Vec<Case> {
         },
         Case {
             name: "console_more",
+            absolute: true,
             start: "console_main",
             files: CONSOLE,
             config: drive::console_config,
@@ -548,6 +561,7 @@ fn examples() -> Vec<Case> {
         },
         Case {
             name: "login",
+            absolute: true,
             start: "main",
             config: |_| "luaservice = './examples/login/?.lua;' .. luaservice".to_owned(),
             drive: drive::login_client,
@@ -566,6 +580,7 @@ fn examples() -> Vec<Case> {
         },
         Case {
             name: "simplewebsocket",
+            absolute: true,
             start: "simplewebsocket",
             until: &[("<: hello world!", 2)],
             out: Order::Any,
@@ -575,6 +590,7 @@ fn examples() -> Vec<Case> {
         },
         Case {
             name: "cluster",
+            absolute: true,
             start: "cluster1",
             config: |_| "cluster = './examples/clustername.lua'".to_owned(),
             drive: drive::cluster_peer,
@@ -593,6 +609,7 @@ fn examples() -> Vec<Case> {
         },
         Case {
             name: "harborlink",
+            absolute: true,
             start: "testharborlink",
             config: drive::main_config,
             drive: drive::harbor_peer,
@@ -606,6 +623,7 @@ fn examples() -> Vec<Case> {
         },
         Case {
             name: "multicast_between_nodes",
+            absolute: true,
             start: "testmulticast",
             config: drive::main_config,
             drive: drive::multicast_peer,
@@ -622,6 +640,7 @@ fn examples() -> Vec<Case> {
         },
         Case {
             name: "client_and_agent",
+            absolute: true,
             start: "main",
             config: drive::main_config,
             drive: drive::example_client,

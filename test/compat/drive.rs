@@ -41,7 +41,9 @@ fn read_text(stream: &mut TcpStream, want: &str) -> Result<String, String> {
 }
 
 /// testsocket: greeted, echoed, and let go.
-pub fn echo_client(_: &mut Node, stage: &Stage, _: &Tree) -> Result<Vec<String>, String> {
+pub fn echo_client(node: &mut Node, stage: &Stage, _: &Tree) -> Result<Vec<String>, String> {
+    // Which number the next service gets depends on whether the first one is gone.
+    node.wait_count("KILL self", 1, SOON)?;
     let mut stream = connect(stage.port(8001))?;
     let mut seen = vec![read_text(&mut stream, "Hello Skynet\n")?];
     for text in ["one", "two\n", "three four"] {
@@ -135,8 +137,9 @@ fn shown(name: &str, node: &Node) -> Vec<String> {
 fn second_config(stage: &Stage, start: &str) -> String {
     stage.write("print.lua", super::cases::PRINT);
     format!(
-        "{}preload = './print.lua' start = '{start}' harbor = 2\naddress = '127.0.0.1:{}' master = '127.0.0.1:{}'",
+        "{}{}preload = './print.lua' start = '{start}' harbor = 2\naddress = '127.0.0.1:{}' master = '127.0.0.1:{}'",
         super::cases::CONFIG,
+        super::cases::AT_BASE,
         stage.port(2527),
         stage.port(2013),
     )
@@ -146,8 +149,9 @@ fn second_config(stage: &Stage, start: &str) -> String {
 pub fn cluster_peer(node: &mut Node, stage: &Stage, _: &Tree) -> Result<Vec<String>, String> {
     node.wait_count("ping server start", 1, SOON)?;
     let config = format!(
-        "{}start = 'cluster2' cluster = './examples/clustername.lua'",
-        super::cases::CONFIG
+        "{}{}start = 'cluster2' cluster = './examples/clustername.lua'",
+        super::cases::CONFIG,
+        super::cases::AT_BASE
     );
     let mut peer = Node::start_beside(stage, "peer", &config);
     peer.wait_count("^hello$", 1, SOON)?;

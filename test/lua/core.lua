@@ -80,9 +80,12 @@ end
 local function fields()
 	check.case("fields", function()
 		local names = {}
+		local additions = { timeout_ms = true, timeout_cancel = true }	-- of our core
 		for name, f in pairs(core) do
 			eq(type(f), "function", name)
-			table.insert(names, name)
+			if not additions[name] then
+				table.insert(names, name)
+			end
 		end
 		table.sort(names)
 		eq(table.concat(names, " "), "addresscommand callback command error genid harbor hpc intcommand now pack "
@@ -192,7 +195,8 @@ end
 
 local function commands(probe)
 	check.case("genid counts from 1", function()
-		eq({ run(probe, "return core.genid(), core.genid(), core.genid()") }, { 1, 2, 3 })
+		local first = skynet.getenv "sk_debug_wrap" and 0x7fffffff - 49 or 1
+		eq({ run(probe, "return core.genid(), core.genid(), core.genid()") }, { first, first + 1, first + 2 })
 	end)
 	check.case("REG, QUERY and NAME", function()
 		local self = string.format(":%x", skynet.self())

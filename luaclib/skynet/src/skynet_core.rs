@@ -6,6 +6,7 @@
 use core::ffi::{CStr, c_char, c_int, c_void};
 use core::mem::MaybeUninit;
 use core::ptr;
+use std::sync::OnceLock;
 
 use skynet_sys::lua::*;
 use skynet_sys::{
@@ -357,6 +358,69 @@ unsafe extern "C-unwind" fn now(l: *mut lua_State) -> c_int {
     1
 }
 
+/// What our core has beside upstream's interface.
+struct Additions {
+    timeout_ms: unsafe extern "C" fn(u32, c_int, c_int) -> c_int,
+    timeout_cancel: unsafe extern "C" fn(u32, c_int) -> c_int,
+}
+
+/// Looked up by name, so that this object loads where they are absent.
+fn additions() -> Option<&'static Additions> {
+    static FOUND: OnceLock<Option<Additions>> = OnceLock::new();
+    let find = |name: &CStr| {
+        // SAFETY: the name is NUL terminated.
+        let found = unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()) };
+        (!found.is_null()).then_some(found)
+    };
+    let find_all = || {
+        let timeout_ms = find(c"skynetx_timeout_ms")?;
+        let timeout_cancel = find(c"skynetx_timeout_cancel")?;
+        // SAFETY: skynetx.h declares functions of these names and types; a data pointer and a function pointer
+        // have the same representation on every platform with dlsym.
+        Some(unsafe {
+            Additions {
+                timeout_ms: core::mem::transmute::<
+                    *mut c_void,
+                    unsafe extern "C" fn(u32, c_int, c_int) -> c_int,
+                >(timeout_ms),
+                timeout_cancel: core::mem::transmute::<
+                    *mut c_void,
+                    unsafe extern "C" fn(u32, c_int) -> c_int,
+                >(timeout_cancel),
+            }
+        })
+    };
+    FOUND.get_or_init(find_all).as_ref()
+}
+
+/// `timeout_ms(handle, ms, session)`.
+unsafe extern "C-unwind" fn timeout_ms(l: *mut lua_State) -> c_int {
+    // SAFETY: called by Lua; only registered when the addition is there, and it takes any numbers.
+    unsafe {
+        let handle = luaL_checkinteger(l, 1) as u32;
+        // What is longer than the core can count, 24 days, is cut.
+        let ms = luaL_checkinteger(l, 2).min(c_int::MAX.into()).max(0) as c_int;
+        let session = luaL_checkinteger(l, 3) as c_int;
+        if let Some(additions) = additions() {
+            (additions.timeout_ms)(handle, ms, session);
+        }
+    }
+    0
+}
+
+/// `timeout_cancel(handle, session)`: whether it was pending.
+unsafe extern "C-unwind" fn timeout_cancel(l: *mut lua_State) -> c_int {
+    // SAFETY: as above; one slot.
+    unsafe {
+        let handle = luaL_checkinteger(l, 1) as u32;
+        let session = luaL_checkinteger(l, 2) as c_int;
+        let pending =
+            additions().is_some_and(|additions| (additions.timeout_cancel)(handle, session) != 0);
+        lua_pushboolean(l, pending.into());
+    }
+    1
+}
+
 /// Monotonic nanoseconds.
 fn monotonic() -> i64 {
     let mut time = MaybeUninit::<libc::timespec>::uninit();
@@ -607,6 +671,12 @@ const PLAIN: &[Entry] = &[
     (c"hpc", hpc),
 ];
 
+/// Only where the core has them.
+const ADDITIONS: &[Entry] = &[
+    (c"timeout_ms", timeout_ms),
+    (c"timeout_cancel", timeout_cancel),
+];
+
 /// Their upvalue is the name of the metafield they look for.
 const PACKERS: &[Entry] = &[(c"pack", seri::pack), (c"packstring", seri::packstring)];
 
@@ -620,6 +690,9 @@ pub unsafe extern "C-unwind" fn luaopen_skynet_core(l: *mut lua_State) -> c_int 
     unsafe {
         new_module(l, WITH_CONTEXT.len() + PLAIN.len() + PACKERS.len());
         set_functions(l, PLAIN);
+        if additions().is_some() {
+            set_functions(l, ADDITIONS);
+        }
         lua_pushstring(l, c"__pairs".as_ptr());
         set_functions_with(l, PACKERS);
         push_context(l);
