@@ -3,7 +3,7 @@
 # projects look: skynet, libskynet.so, cservice/*.so, luaclib/*.so, skynet-src and 3rd/lua.
 #
 #   make [linux] [LUA=5.4|5.5] [API=1.8|head]
-#   make test | test-wrap | loom | loom-seeded | asan | check | demo | headers | clean | cleanall
+#   make test | test-wrap | loom | loom-seeded | miri | tsan | asan | check | demo | headers | clean | cleanall
 #   make bench [BENCH=WORKLOADS] [RUNS=] [THREADS=] [SCALE=] [SUBJECTS=] [SKYNET_UPSTREAM=]
 #   make install | uninstall [PREFIX=/usr/local] [DESTDIR=]
 #
@@ -177,7 +177,7 @@ $(LUA_CLIB:%=$(LUA_CLIB_PATH)/%.so): stage
 
 # ---- tests and the rest ----
 
-.PHONY: test test-wrap loom loom-seeded asan test-asan check demo bench headers clean cleanall jemalloc update3rd
+.PHONY: test test-wrap loom loom-seeded miri tsan asan test-asan check demo bench headers clean cleanall jemalloc update3rd
 
 # Every test, against the staged node.
 test: stage
@@ -213,6 +213,22 @@ $(SEEDED:%=loom-seeded-%): loom-seeded-%:
 	if LOOM_MAX_PREEMPTIONS=$(PREEMPTIONS) RUST_BACKTRACE=0 timeout 300 $(LOOM) models:: > $(CURDIR)/target/loom-$*.log 2>&1; \
 	then echo "the bug '$*' was not found"; exit 1; \
 	else echo "the bug '$*' was found"; fi
+
+# The unit tests of the core under Miri and under ThreadSanitizer, where the nightly toolchain has what they need.
+NIGHTLY := $(RUN_CARGO) +nightly
+CORE_TESTS := core::mailbox core::readers core::handle core::scheduler core::pending
+miri:
+	@if $(NIGHTLY) miri --version >/dev/null 2>&1; then \
+		CARGO_TARGET_DIR=target/miri MIRIFLAGS=-Zmiri-disable-isolation $(NIGHTLY) miri test -p skynet --lib \
+			--no-default-features --features $(LUA_NAME) -- $(CORE_TESTS); \
+	else echo "skipped: the nightly toolchain has no miri"; fi
+
+tsan:
+	@if [ -d "$$(rustc +nightly --print sysroot 2>/dev/null)/lib/rustlib/src/rust/library" ]; then \
+		CARGO_TARGET_DIR=target/tsan RUSTFLAGS=-Zsanitizer=thread $(NIGHTLY) test -Zbuild-std \
+			--target x86_64-unknown-linux-gnu --release -p skynet --lib \
+			--no-default-features --features $(LUA_NAME) -- $(CORE_TESTS); \
+	else echo "skipped: the nightly toolchain has no rust-src"; fi
 
 check: stage
 	$(RUN_CARGO) fmt --all --check

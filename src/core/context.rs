@@ -478,7 +478,8 @@ fn run(monitor: &WorkerMonitor, mut turn: Turn, share: Share) -> Option<Turn> {
         if todo == 0 {
             return Some(turn);
         }
-        if let (Share::Slice, Some(end)) = (&share, end) {
+        if matches!(share, Share::Slice) {
+            let end = end.unwrap_or_else(ticks::now);
             let began = *began.get_or_insert(end);
             if end.wrapping_sub(began) > ticks::from_duration(SLICE_TIME) {
                 return Some(turn);
@@ -595,6 +596,14 @@ pub fn current_handle() -> u32 {
     } else {
         u32::MAX
     }
+}
+
+/// Allocates for the core itself: in no service's account, whoever is running.
+pub fn unowned<R>(allocate: impl FnOnce() -> R) -> R {
+    let handle = CURRENT.replace(0);
+    let result = allocate();
+    CURRENT.set(handle);
+    result
 }
 
 /// Says what kind of thread this is: 0 worker, 1 main, 2 socket, 3 timer, 4 monitor.

@@ -55,13 +55,16 @@ struct Block {
 }
 
 impl Block {
+    /// In no service's account: the sender that happens to need it may end long before the receiver.
     fn new() -> Box<Block> {
-        Box::new(Block {
-            next: AtomicPtr::new(std::ptr::null_mut()),
-            slots: std::array::from_fn(|_| Slot {
-                full: AtomicBool::new(false),
-                message: UnsafeCell::new(MaybeUninit::uninit()),
-            }),
+        super::unowned(|| {
+            Box::new(Block {
+                next: AtomicPtr::new(std::ptr::null_mut()),
+                slots: std::array::from_fn(|_| Slot {
+                    full: AtomicBool::new(false),
+                    message: UnsafeCell::new(MaybeUninit::uninit()),
+                }),
+            })
         })
     }
 }

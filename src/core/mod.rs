@@ -31,7 +31,7 @@ pub mod send;
 pub mod timer;
 pub mod turn;
 
-pub use context::{current_handle, init_thread};
+pub use context::{current_handle, init_thread, unowned};
 pub use log::{log, log_parts};
 
 use crate::sys::stderr;

@@ -1,5 +1,4 @@
 /* Timeouts in milliseconds, and taking timeouts back: what skynetx.h adds. */
-#define _GNU_SOURCE
 #include "harness.h"
 
 #include <dlfcn.h>

@@ -35,7 +35,7 @@ const LAST_MOMENT: Duration = Duration::from_micros(400);
 /// The watcher parks after so many looks that saw nobody do anything.
 const QUIET_LOOKS: u32 = 2;
 /// Every so many turns the injector comes before the own queue.
-const INJECTOR_FIRST: u32 = 31;
+const INJECTOR_FIRST: u32 = 8;
 
 /// A worker's part of the scheduler.
 pub struct Worker {
