@@ -25,8 +25,19 @@ pub fn malloc(len: usize) -> *mut c_void {
 /// A block of `len` zero bytes, null when memory runs out.
 #[inline]
 pub fn zeroed(len: usize) -> *mut c_void {
-    // SAFETY: calloc has no preconditions.
-    unsafe { raw::calloc(1, len) }
+    // jemalloc's malloc has a short way for small blocks, its calloc has not; and only large blocks
+    // are zero already when they come from the system.
+    const SMALL: usize = 1024;
+    if len > SMALL {
+        // SAFETY: calloc has no preconditions.
+        return unsafe { raw::calloc(1, len) };
+    }
+    let block = malloc(len);
+    if !block.is_null() {
+        // SAFETY: the block is ours and that long.
+        unsafe { block.write_bytes(0, len) };
+    }
+    block
 }
 
 /// An uninitialised block whose address is a multiple of `align`, a power of two of at least the
