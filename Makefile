@@ -3,7 +3,7 @@
 # projects look: skynet, libskynet.so, cservice/*.so, luaclib/*.so, skynet-src and 3rd/lua.
 #
 #   make [linux] [LUA=5.4|5.5] [API=1.8|head]
-#   make test | check | demo | headers | clean | cleanall
+#   make test | storm | check | demo | headers | clean | cleanall
 #   make bench [BENCH=WORKLOADS] [RUNS=] [THREADS=] [SCALE=] [SUBJECTS=] [SKYNET_UPSTREAM=]
 #   make install | uninstall [PREFIX=/usr/local] [DESTDIR=]
 #
@@ -71,8 +71,8 @@ RUN_CARGO := env -u MAKEFLAGS -u MFLAGS $(CARGO)
 
 export CARGO_TARGET_DIR := $(TARGET_DIR)
 ifneq ($(strip $(MYCFLAGS)),)
-cargo test check: export CFLAGS := $(strip $(CFLAGS) $(MYCFLAGS))
-cargo test check: export CC_SHELL_ESCAPED_FLAGS := 1
+cargo test storm check: export CFLAGS := $(strip $(CFLAGS) $(MYCFLAGS))
+cargo test storm check: export CC_SHELL_ESCAPED_FLAGS := 1
 endif
 
 # A shell function: `put FROM TO` copies a file unless TO has the same content, so that nothing
@@ -171,11 +171,19 @@ $(LUA_CLIB:%=$(LUA_CLIB_PATH)/%.so): stage
 
 # ---- tests and the rest ----
 
-.PHONY: test check demo bench headers clean cleanall jemalloc update3rd
+.PHONY: test storm check demo bench headers clean cleanall jemalloc update3rd
+
+STORM_SECONDS ?= 60
+STORM_CYCLES ?= 1000
 
 # Every test, against the staged node.
 test: stage
 	SKYNET_NODE=$(NODE) $(RUN_CARGO) test --release --workspace --exclude headers --no-fail-fast $(FEATURES)
+
+# The long form of test/storm.rs.
+storm: stage
+	SKYNET_NODE=$(NODE) SKYNET_STORM_SECONDS=$(STORM_SECONDS) SKYNET_STORM_CYCLES=$(STORM_CYCLES) \
+		$(RUN_CARGO) test --release -p skynet --test storm $(FEATURES) -- --nocapture
 
 check: stage
 	$(RUN_CARGO) fmt --all --check

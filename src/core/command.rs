@@ -181,8 +181,10 @@ fn exit(ctx: &Context, handle: u32) -> Answer {
     Answer::Nothing
 }
 
-/// Retires every service, lowest slot first, until none is left.
+/// Retires every service, lowest slot first, until none is left. For good: services that launch others in their
+/// place would keep the node alive, by being faster or by doing it in a callback that ends after the last look.
 pub fn retire_all() {
+    NODE.ending.store(true, Ordering::SeqCst);
     loop {
         let handles = NODE.handles.all();
         if handles.is_empty() {

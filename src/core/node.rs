@@ -29,6 +29,8 @@ pub struct Node {
     pub profile: AtomicBool,
     /// Handle that is told of services that end (core.md §5.12); 0 when there is none.
     pub exit_monitor: AtomicU32,
+    /// Set when every service is to end: from then on none can be launched.
+    pub ending: AtomicBool,
     /// Set by `skynet_globalinit`: from then on threads have a current handle.
     pub initialised: AtomicBool,
     /// True once the last service is gone.
@@ -48,6 +50,7 @@ impl Node {
             live: AtomicUsize::new(0),
             profile: AtomicBool::new(false),
             exit_monitor: AtomicU32::new(0),
+            ending: AtomicBool::new(false),
             initialised: AtomicBool::new(false),
             ended: Mutex::new(false),
             end: Condvar::new(),
