@@ -3,7 +3,8 @@
 # projects look: skynet, libskynet.so, cservice/*.so, luaclib/*.so, skynet-src and 3rd/lua.
 #
 #   make [linux] [LUA=5.4|5.5] [API=1.8|head]
-#   make test | test-wrap | loom | loom-seeded | shuttle | miri | tsan | asan | check | demo | headers | clean | cleanall
+#   make test | test-wrap | storm | loom | loom-seeded | shuttle | miri | tsan | asan | check | demo | headers
+#   make clean | cleanall
 #   make bench [BENCH=WORKLOADS] [RUNS=] [THREADS=] [SCALE=] [SUBJECTS=] [SKYNET_UPSTREAM=]
 #   make install | uninstall [PREFIX=/usr/local] [DESTDIR=]
 #
@@ -72,8 +73,8 @@ RUN_CARGO := env -u MAKEFLAGS -u MFLAGS $(CARGO)
 
 export CARGO_TARGET_DIR := $(TARGET_DIR)
 ifneq ($(strip $(MYCFLAGS)),)
-cargo test check: export CFLAGS := $(strip $(CFLAGS) $(MYCFLAGS))
-cargo test check: export CC_SHELL_ESCAPED_FLAGS := 1
+cargo test storm check: export CFLAGS := $(strip $(CFLAGS) $(MYCFLAGS))
+cargo test storm check: export CC_SHELL_ESCAPED_FLAGS := 1
 endif
 
 # A shell function: `put FROM TO` copies a file unless TO has the same content, so that nothing
@@ -177,7 +178,11 @@ $(LUA_CLIB:%=$(LUA_CLIB_PATH)/%.so): stage
 
 # ---- tests and the rest ----
 
-.PHONY: test test-wrap loom loom-seeded shuttle miri tsan asan test-asan check demo bench headers clean cleanall jemalloc update3rd
+.PHONY: test test-wrap storm loom loom-seeded shuttle miri tsan asan test-asan check demo bench headers clean \
+	cleanall jemalloc update3rd
+
+STORM_SECONDS ?= 60
+STORM_CYCLES ?= 1000
 
 # Every test, against the staged node.
 test: stage
@@ -186,6 +191,7 @@ test: stage
 # The same with counters that begin just below their limits.
 test-wrap: export SKYNET_TEST_WRAP := 1
 test-wrap: test
+
 # The C programs of test/api with AddressSanitizer, on a node that leaves malloc to it: who owns what,
 # and what is never freed. A build of its own.
 asan:
@@ -235,6 +241,11 @@ tsan:
 			--target x86_64-unknown-linux-gnu --release -p skynet --lib \
 			--no-default-features --features $(LUA_NAME) -- $(CORE_TESTS); \
 	else echo "skipped: the nightly toolchain has no rust-src"; fi
+
+# The long form of test/storm.rs.
+storm: stage
+	SKYNET_NODE=$(NODE) SKYNET_STORM_SECONDS=$(STORM_SECONDS) SKYNET_STORM_CYCLES=$(STORM_CYCLES) \
+		$(RUN_CARGO) test --release -p skynet --test storm $(FEATURES) -- --nocapture
 
 check: stage
 	$(RUN_CARGO) fmt --all --check

@@ -25,7 +25,7 @@ int skynet_handle_retire(uint32_t handle);
 /* A reference to a live service, to be given back by skynet_context_release, or NULL. */
 struct skynet_context *skynet_handle_grab(uint32_t handle);
 
-/* Ends every service. */
+/* Ends every service; none can be launched any more. */
 void skynet_handle_retireall(void);
 
 /* The handle that owns a name (without its dot), or 0. */

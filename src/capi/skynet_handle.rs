@@ -43,7 +43,7 @@ pub extern "C" fn skynet_handle_grab(handle: u32) -> *mut SkynetContext {
     NODE.grab(handle).map_or(std::ptr::null_mut(), into_raw)
 }
 
-/// Ends every service.
+/// Ends every service; none can be launched any more.
 #[unsafe(no_mangle)]
 pub extern "C" fn skynet_handle_retireall() {
     retire_all();

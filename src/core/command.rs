@@ -193,13 +193,15 @@ fn exit(ctx: &Context, handle: u32) -> Answer {
     Answer::Nothing
 }
 
-/// Retires every service, lowest slot first, until none is left.
+/// Retires every service, lowest slot first, until none is left. For good: services that launch others in their
+/// place would keep the node alive, by being faster or by doing it in a callback that ends after the last look.
 pub fn retire_all() {
     retire_all_but(0);
 }
 
 /// As [`retire_all`], but `kept` stays.
 pub fn retire_all_but(kept: u32) {
+    NODE.ending.store(true, Ordering::SeqCst);
     loop {
         let mut handles = NODE.handles.all();
         handles.retain(|handle| *handle != kept);

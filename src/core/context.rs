@@ -375,6 +375,9 @@ pub fn launch(
     name: &CStr,
     parm: Option<&CStr>,
 ) -> Result<(u32, Option<Arc<Context>>), LaunchFailed> {
+    if NODE.ending.load(Ordering::Relaxed) {
+        return Err(LaunchFailed);
+    }
     let module = NODE.modules.query(name).ok_or(LaunchFailed)?;
     let instance = module.create().ok_or(LaunchFailed)?;
     let label = match parm {
@@ -385,6 +388,10 @@ pub fn launch(
     let context = Arc::new(Context::new(instance, label.into(), profile));
     NODE.live.fetch_add(1, Ordering::Relaxed);
     let handle = NODE.handles.register(&context);
+    // Registered after the last look of `command::retire_all`, which set this before; then it is up to us.
+    if NODE.ending.load(Ordering::SeqCst) {
+        NODE.retire(handle);
+    }
     // SAFETY: the context lives in our Arc, and this is the one call of `_init`.
     let ready = unsafe { instance.init(context.as_ptr(), parm) };
     // SAFETY: a new mailbox's turn is its maker's. Should the service have been retired meanwhile, the table's

@@ -31,6 +31,8 @@ pub struct Node {
     pub exit_monitor: AtomicU32,
     /// For tests: new services begin with sessions and message counts just below their limits.
     pub debug_wrap: AtomicBool,
+    /// Set when every service is to end: from then on none can be launched.
+    pub ending: AtomicBool,
     /// Set by `skynet_globalinit`: from then on threads have a current handle.
     pub initialised: AtomicBool,
     /// True once the last service is gone.
@@ -51,6 +53,7 @@ impl Node {
             profile: AtomicBool::new(false),
             exit_monitor: AtomicU32::new(0),
             debug_wrap: AtomicBool::new(false),
+            ending: AtomicBool::new(false),
             initialised: AtomicBool::new(false),
             ended: Mutex::new(false),
             end: Condvar::new(),

@@ -277,9 +277,10 @@ impl Process {
         match self.wait_exit(limit) {
             Some(status) => status,
             None => panic!(
-                "{}: still running after {limit:?}\n{}",
+                "{}: still running after {limit:?}\n{}\n{}",
                 self.name,
-                self.report()
+                self.report(),
+                self.backtraces()
             ),
         }
     }
@@ -338,6 +339,21 @@ impl Process {
             text += &format!("{:?}: {}\n", line.from, line.text);
         }
         text + "---"
+    }
+
+    /// Where every thread of the process is, if there is a debugger to ask.
+    pub fn backtraces(&self) -> String {
+        let mut gdb = Command::new("gdb");
+        gdb.args(["-nx", "-batch", "-iex", "set debuginfod enabled off"])
+            .args(["-ex", "thread apply all backtrace 20", "-p"])
+            .arg(self.pid().to_string())
+            // Modules are known by relative paths.
+            .current_dir(format!("/proc/{}/cwd", self.pid()))
+            .stdin(Stdio::null());
+        match gdb.output() {
+            Ok(told) => String::from_utf8_lossy(&told.stdout).into_owned(),
+            Err(e) => format!("no backtraces: gdb: {e}"),
+        }
     }
 
     /// Nothing in the output may look like the end of a Rust program that gave up.

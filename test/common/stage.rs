@@ -10,7 +10,8 @@ use std::sync::Mutex;
 use regex::{Captures, Regex};
 use tempfile::TempDir;
 
-use super::{Tree, port};
+use super::tree::package;
+use super::{Level, Tree, port};
 
 /// One run directory. Removed with the value, unless `SKYNET_TEST_KEEP` is set.
 pub struct Stage {
@@ -97,6 +98,37 @@ impl Stage {
         assert!(
             made.status.success(),
             "{name}.c: {}",
+            String::from_utf8_lossy(&made.stderr)
+        );
+    }
+
+    /// Compiles a C file of the tests, as strict C99 with threads, against the core's headers to the C service
+    /// `extra/<stem>.so`.
+    pub fn c_module(&self, source: &Path) {
+        let name = source.file_stem().expect("a file").to_string_lossy();
+        // As much of Lua as malloc_hook.h needs, for when nobody built one.
+        self.write("extra/lua.h", "typedef struct lua_State lua_State;\n");
+        let compiler = std::env::var_os("CC").unwrap_or_else(|| "cc".into());
+        let made = Command::new(&compiler)
+            .args(["-std=c99", "-pedantic", "-Wall", "-Wextra", "-Werror"])
+            .args(["-g", "-O2", "-shared", "-fPIC", "-pthread"])
+            .arg(format!(
+                "-DSKYNET_API_HEAD={}",
+                u8::from(self.tree.level() == Level::Head)
+            ))
+            .arg("-I")
+            .arg(package().join("include"))
+            .arg("-I")
+            .arg(self.file("extra"))
+            .arg("-o")
+            .arg(self.file(&format!("extra/{name}.so")))
+            .arg(source)
+            .output()
+            .unwrap_or_else(|e| panic!("{}: {e}", compiler.display()));
+        assert!(
+            made.status.success(),
+            "{}: {}",
+            source.display(),
             String::from_utf8_lossy(&made.stderr)
         );
     }
