@@ -451,7 +451,12 @@ fn work(index: usize) {
         let Some(next) = turn.or_else(|| NODE.scheduler.take()).or_else(wait) else {
             return;
         };
-        turn = context::run_slice(&worker.monitor, next).map(|rest| NODE.scheduler.turn_over(rest));
+        turn = context::run_slice(&worker.monitor, next).map(|rest| {
+            let next = NODE.scheduler.turn_over(rest);
+            // Waking another worker for the rest is nobody's time.
+            meter::resume();
+            next
+        });
     }
 }
 

@@ -1,0 +1,131 @@
+//! What the core says of its services, compared with what they measure themselves (`accounting/burner.c`).
+
+mod common;
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use common::{Node, Stage, Tree, tree};
+
+/// How far what is charged may be from what was used.
+const TOLERANCE: f64 = 0.05;
+/// The clocks are exact, but the machine is not ours alone: what a measurement says must be wrong this often to
+/// count.
+const TRIES: u32 = 3;
+/// How long the services work, at least.
+const SECONDS: u32 = 4;
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// The measurements share the processors with nobody but the threads they start for that.
+static ALONE: Mutex<()> = Mutex::new(());
+
+/// Runs `f` while `count` threads use all the CPU they can get.
+fn beside_busy_threads<R>(count: usize, f: impl FnOnce() -> R) -> R {
+    struct Stop<'a>(&'a AtomicBool);
+    impl Drop for Stop<'_> {
+        fn drop(&mut self) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+    let stop = AtomicBool::new(false);
+    thread::scope(|scope| {
+        // Also when `f` panics.
+        let _stop = Stop(&stop);
+        for _ in 0..count {
+            scope.spawn(|| {
+                while !stop.load(Ordering::Relaxed) {
+                    std::hint::spin_loop();
+                }
+            });
+        }
+        f()
+    })
+}
+
+/// One measurement: everything that is not as it should be.
+fn measure(workers: u32) -> Result<(), String> {
+    let stage = Stage::new(&Tree::node());
+    stage.c_module(&tree::package().join("test/accounting/burner.c"));
+    let mut node = Node::start(
+        &stage,
+        &format!(
+            "thread = {workers} cpath = './cservice/?.so;./extra/?.so' bootstrap = 'burner {SECONDS}'"
+        ),
+    );
+    node.expect_code(0, PATIENCE);
+    let mut wrong = Vec::new();
+    let mut compared = 0;
+    for line in node.lines().iter().map(|line| &line.text) {
+        if line.starts_with("ACCOUNT FAIL") {
+            wrong.push(line.clone());
+        }
+        if line.starts_with("ACCOUNT a look") {
+            println!("{workers} workers: {line}");
+        }
+        let words: Vec<&str> = line.split([' ', ',', ':']).collect();
+        let [
+            "ACCOUNT",
+            name,
+            "",
+            "charged",
+            charged,
+            "",
+            "used",
+            used,
+            ..,
+        ] = words[..]
+        else {
+            continue;
+        };
+        let number = |text: &str| text.parse::<f64>().expect("a number");
+        let off = number(charged) / number(used) - 1.0;
+        println!("{workers} workers, {name}: {off:+.3}, {line}");
+        compared += 1;
+        if off.abs() > TOLERANCE {
+            wrong.push(format!("{name} is {off:+.3} off: {line}"));
+        }
+    }
+    assert_eq!(compared, 10, "{}", node.report());
+    if wrong.is_empty() {
+        Ok(())
+    } else {
+        Err(wrong.join("\n"))
+    }
+}
+
+fn expect_exact(workers: u32, busy: usize) {
+    let _alone = ALONE.lock().unwrap_or_else(|e| e.into_inner());
+    let mut wrong = String::new();
+    for _ in 0..TRIES {
+        match beside_busy_threads(busy, || measure(workers)) {
+            Ok(()) => return,
+            Err(e) => {
+                println!("{e}");
+                wrong = e;
+            }
+        }
+    }
+    panic!("{workers} workers beside {busy} busy threads:\n{wrong}");
+}
+
+#[test]
+fn two_workers() {
+    expect_exact(2, 0);
+}
+
+#[test]
+fn two_workers_on_a_busy_machine() {
+    expect_exact(2, 3);
+}
+
+#[test]
+fn eight_workers() {
+    expect_exact(8, 0);
+}
+
+#[test]
+fn eight_workers_on_a_busy_machine() {
+    expect_exact(8, 3);
+}
