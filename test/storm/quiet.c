@@ -18,7 +18,7 @@ starts(const char *text, size_t sz, const char *with) {
 static int
 print(struct skynet_context *ctx, void *ud, int type, int session, uint32_t source, const void *msg,
 	size_t sz) {
-	static const char *const usual[] = { "LAUNCH storm agent", "KILL ", "FAILED launch storm",
+	static const char *const usual[] = { "LAUNCH storm ", "KILL ", "FAILED launch storm",
 		"error: launch storm FAILED" };
 	size_t i;
 

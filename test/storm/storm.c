@@ -2,16 +2,18 @@
  * A storm: hundreds of services that call, send, end themselves, end each other and are launched
  * again, at random, and keep books on each other all the while.
  *
- * `storm lord SECONDS SEED` leads: a round to warm up, a long round, and one that is aborted in its
- * middle. A round fills the slots with agents (`storm agent SLOT`) and mates (`storm mate N`, which
- * have a thread of their own that is not the node's); after its time nobody begins anything new, and
- * the lord waits until every request is answered, ends everybody and weighs what is left.
+ * `storm lord SECONDS SEED` leads: many short rounds, and one that is aborted in its middle. A round
+ * fills the slots with agents (`storm agent SLOT`) and mates (`storm mate`, which have a thread of
+ * their own that is not the node's); after its time nobody begins anything new, and the lord waits
+ * until every request is answered, ends everybody and weighs what is left. It says nothing to the
+ * agents meanwhile: a message that was forgotten would be found with the next one.
  *
  * What is checked:
  * - an answer is to a request of this service that is still open, and comes from whom was asked;
  * - every request that was accepted is answered, if its service lives;
  * - what one sender sends to one receiver, by whatever way, arrives in order and without a gap;
- * - services, memory and blocks are back after the second round as after the first;
+ * - services are gone after each round, and after those of the second half of the time there is no more
+ *   memory in use than after the first half;
  * - at the end of the process every instance was released.
  */
 #define _POSIX_C_SOURCE 200809L
@@ -35,15 +37,16 @@
 #define MATE_WINDOW 64
 #define HELD 4
 #define REFS 16
+/* Seconds of a round. */
+#define ROUND 0.5
 
 /* A slot that somebody fills. */
 #define CLAIMED 1
 /* The partner of a timer. */
 #define TIMER UINT32_MAX
 
-/* Message types of ours: what agents send each other, and the lord's word to answer everything. */
+/* The type of what agents send each other. */
 #define NOTE PTYPE_RESERVED_LUA
-#define FLUSH PTYPE_SYSTEM
 
 struct storm;
 
@@ -118,7 +121,8 @@ struct held {
 };
 
 struct lord {
-	double length, until;
+	/* When the first half is over, the storm, and this round. */
+	double half, end, until;
 	int round, waiting;
 	int base_total;
 	size_t bytes, blocks;
@@ -389,6 +393,8 @@ take_note(struct storm *s, const struct note *note, size_t sz, uint32_t source, 
 	switch (below(&s->chance, 8)) {
 	case 0:
 		if (s->holding < HELD && !GET(calm)) {
+			/* Until the timer is out, at the latest. */
+			timeout(s, "1");
 			s->held[s->holding].source = source;
 			s->held[s->holding++].session = session;
 			return 0;
@@ -437,13 +443,10 @@ agent(struct skynet_context *ctx, void *ud, int type, int session, uint32_t sour
 	case NOTE:
 		keep = take_note(s, msg, sz, source, session);
 		break;
-	case FLUSH:
-		answer_held(s, s->ctx);
-		break;
 	case PTYPE_RESPONSE:
 	case PTYPE_ERROR:
 		take_answer(s, msg, sz, source, session, type);
-		if (s->holding > 0 && one_in(&s->chance, 3))
+		if (source == 0 || one_in(&s->chance, 3))
 			answer_held(s, s->ctx);
 		go_on(s);
 		break;
@@ -478,8 +481,6 @@ mate(struct skynet_context *ctx, void *ud, int type, int session, uint32_t sourc
 	struct storm *s = ud;
 
 	(void)ctx;
-	if (type == FLUSH)
-		return 0;
 	if (type != PTYPE_RESPONSE && type != PTYPE_ERROR)
 		fail("%08x: type %d of %08x", s->handle, type, source);
 	pthread_mutex_lock(&s->lock);
@@ -559,13 +560,7 @@ mate_init(struct storm *s) {
 static uint32_t mates[MATES];
 
 static void
-tell(struct storm *s, uint32_t handle) {
-	if (handle > CLAIMED)
-		skynet_send(s->ctx, 0, handle, FLUSH, 0, NULL, 0);
-}
-
-static void
-begin_round(struct storm *s, double length) {
+begin_round(struct storm *s) {
 	uint32_t i;
 
 	SET(calm, 0);
@@ -573,23 +568,18 @@ begin_round(struct storm *s, double length) {
 		launch(s->ctx, i);
 	for (i = 0; i < MATES; i++)
 		mates[i] = (uint32_t)strtoul(skynet_command(s->ctx, "LAUNCH", "storm mate") + 1, NULL, 16);
-	s->lord.until = seconds() + length;
+	s->lord.until = seconds() + ROUND;
 	s->lord.waiting = 0;
 }
 
 /* What is open after the storm; true when nothing is. */
 static int
 settled(struct storm *s) {
-	uint32_t i;
 	long left = GET(open_requests);
 
-	if (left == 0)
-		return 1;
-	if (seconds() > s->lord.until + 30)
+	if (left > 0 && seconds() > s->lord.until + 30)
 		fail("%ld requests are not answered", left);
-	for (i = 0; i < SLOTS; i++)
-		tell(s, GET(slots[i]));
-	return 0;
+	return left == 0;
 }
 
 static void
@@ -610,18 +600,15 @@ gone(struct storm *s) {
 	struct lord *l = &s->lord;
 	size_t bytes = malloc_used_memory(), blocks = malloc_memory_block();
 	int total = skynet_context_total();
-	/* What is kept for later (blocks of mailboxes, of run queues, of timers) has a size that chance decides.
-	   One lost word of each service would be more. */
-	int fits = l->round == 0 || (bytes <= l->bytes + 32 * 1024 && blocks <= l->blocks + 64);
+	/* What is kept for later (blocks of mailboxes, of run queues, of timers) has a size that chance decides. One
+	   lost word of each service would be more. */
+	int heavy = seconds() > l->half && (bytes > l->bytes + 32 * 1024 || blocks > l->blocks + 64);
 
-	if (GET(instances) == 1 && total == l->base_total && fits) {
-		printf("STORM round %d: %ld requests, %ld answers, %ld of them errors, %ld sends, %ld refused, "
-			"%ld launched, %ld ended; left: %lu bytes in %lu blocks\n", l->round, GET(count.asked),
-			GET(count.answered), GET(count.errors), GET(count.sent), GET(count.refused),
-			GET(count.launched), GET(count.ended), (unsigned long)bytes, (unsigned long)blocks);
-		fflush(stdout);
-		l->bytes = bytes;
-		l->blocks = blocks;
+	if (GET(instances) == 1 && total == l->base_total && !heavy) {
+		if (seconds() < l->half) {
+			l->bytes = bytes > l->bytes ? bytes : l->bytes;
+			l->blocks = blocks > l->blocks ? blocks : l->blocks;
+		}
 		return 1;
 	}
 	if (seconds() > l->until + 40)
@@ -632,19 +619,28 @@ gone(struct storm *s) {
 }
 
 static void
+last_words(struct storm *s) {
+	/* More than this many of each, or nothing was tried. */
+	int enough = GET(count.ended) > 50 && GET(count.errors) > 100 && GET(count.asked) > 10000;
+
+	printf("STORM %s after %d rounds: %ld requests, %ld answers, %ld of them errors, %ld sends, %ld refused, "
+		"%ld launched, %ld ended; at most %lu bytes in %lu blocks were left\n",
+		enough ? "aborts" : "FAIL: not much happened", s->lord.round, GET(count.asked), GET(count.answered),
+		GET(count.errors), GET(count.sent), GET(count.refused), GET(count.launched), GET(count.ended),
+		(unsigned long)s->lord.bytes, (unsigned long)s->lord.blocks);
+	fflush(stdout);
+}
+
+static void
 weather(struct storm *s) {
 	struct lord *l = &s->lord;
-	int enough;
 
 	switch (l->waiting) {
 	case 0: /* for the time to be up */
 		if (seconds() < l->until)
 			return;
-		if (l->round == 2) {
-			/* More than this many of each, or nothing was tried. */
-			enough = GET(count.ended) > 50 && GET(count.errors) > 100 && GET(count.asked) > 10000;
-			printf("STORM %s\n", enough ? "abort" : "FAIL not much happened");
-			fflush(stdout);
+		if (l->until > l->end) {
+			last_words(s);
 			skynet_command(s->ctx, "ABORT", NULL);
 			return;
 		}
@@ -664,7 +660,7 @@ weather(struct storm *s) {
 		if (!gone(s))
 			return;
 		l->round++;
-		begin_round(s, l->round == 1 ? l->length * 3 / 4 : 0.3);
+		begin_round(s);
 	}
 }
 
@@ -693,12 +689,13 @@ lord_init(struct storm *s, const char *parm) {
 	char *rest;
 
 	s->role = LORD;
-	l->length = strtod(parm, &rest);
+	l->end = seconds() + strtod(parm, &rest);
+	l->half = (seconds() + l->end) / 2;
 	seed = strtoull(rest, NULL, 10);
 	l->base_total = skynet_context_total();
 	atexit(at_exit);
 	skynet_callback(s->ctx, s, lord);
-	begin_round(s, l->length / 4);
+	begin_round(s);
 	skynet_command(s->ctx, "TIMEOUT", "2");
 	return 0;
 }
