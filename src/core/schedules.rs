@@ -16,7 +16,9 @@ use std::time::Duration;
 
 fn check(model: impl Fn() + Send + Sync + 'static) {
     let schedules = std::env::var("SCHEDULES").ok();
-    let schedules = schedules.and_then(|text| text.parse().ok()).unwrap_or(10_000);
+    let schedules = schedules
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(10_000);
     shuttle::check_random(model, schedules);
 }
 

@@ -315,23 +315,24 @@ impl Default for Scheduler {
     }
 }
 
-/// How much of a mailbox upstream's worker `index` takes before it turns to the next (core.md §6.3), for
-/// foreign worker loops.
-pub fn worker_weight(index: usize) -> i32 {
-    match index {
-        0..4 => -1,
-        4..8 => 0,
-        8..16 => 1,
-        16..24 => 2,
-        24..32 => 3,
-        _ => 0,
-    }
-}
-
-/// Messages in one batch when `left` remain behind the first (core.md §6.3(2)).
+/// Messages in one batch of a foreign worker loop when `left` remain behind the first (core.md §6.3(2)).
 pub fn batch_size(weight: i32, left: usize) -> usize {
     match u32::try_from(weight) {
         Ok(shift) => left.checked_shr(shift).unwrap_or(0).max(1),
         Err(_) => 1,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn batches_follow_the_weight() {
+        assert_eq!(batch_size(-1, 100), 1);
+        assert_eq!(batch_size(0, 100), 100);
+        assert_eq!(batch_size(0, 0), 1);
+        assert_eq!(batch_size(3, 100), 12);
+        assert_eq!(batch_size(3, 7), 1);
     }
 }
