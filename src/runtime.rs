@@ -275,8 +275,13 @@ fn in_place(config: &Config, owner: Owner) -> Result<(), Failure> {
     }
     let result = serve(config, options);
     if result.is_err() && owner == Owner::Program {
-        // The process goes on without a node: what was launched must end.
+        // The process goes on without a node: what was launched must end. There are no workers, so what waits to
+        // be run, all of it of services that ended now, is answered and released here.
         command::retire_all();
+        let monitor = WorkerMonitor::new();
+        while let Some(turn) = NODE.scheduler.take_left() {
+            let _ = context::run_slice(&monitor, turn);
+        }
         NODE.harbor.release();
         net::stop();
     }

@@ -6,12 +6,13 @@
 //! `skynet_mq_create` is its creator's, turn included. Any number of threads may push, and pop from the queues
 //! that C code made.
 
-use crate::core::context::Turn;
+use crate::core::context::{Context, Turn};
 use crate::core::mailbox::{Popped, Pushed};
 use crate::core::message::Message;
 use crate::core::node::NODE;
 use crate::core::scheduler::local::Parcel;
 use crate::core::turn::{Next, Queue};
+use crate::sync::Arc;
 use std::ffi::{c_int, c_void};
 
 /// A queue, known to C by address only.
@@ -110,15 +111,24 @@ pub extern "C" fn skynet_mq_create(handle: u32) -> *mut MessageQueue {
 pub unsafe extern "C" fn skynet_mq_mark_release(q: *mut MessageQueue) {
     // SAFETY: the caller's pointer is what the header says.
     let queue = unsafe { queue(q) };
-    queue.doom();
     // The queue of a service is freed with the service.
-    if queue.is_alone() && queue.mailbox.claim() {
+    if !queue.is_alone() {
+        return;
+    }
+    let claimed = {
+        // Who is just giving up the turn is done with the queue when it lets the lock go.
+        let _poppers = queue.mailbox.lock_poppers();
+        queue.doom();
+        queue.mailbox.claim()
+    };
+    if claimed {
         // SAFETY: the claim gave us the turn.
         NODE.scheduler.schedule(unsafe { Turn::from_raw(q.cast()) });
     }
 }
 
-/// Frees a marked queue, its messages through `drop_func`; puts an unmarked one back into the run queue.
+/// Frees a marked queue, and that of a service that has ended, their messages through `drop_func`; puts another
+/// one back into the run queue.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn skynet_mq_release(
     q: *mut MessageQueue,
@@ -129,20 +139,33 @@ pub unsafe extern "C" fn skynet_mq_release(
     let Some(turn) = (unsafe { taken(q) }) else {
         return;
     };
+    let drop_message = |message| match drop_func {
+        // SAFETY: the caller's function, called as the header says.
+        Some(drop_func) => unsafe { drop_func(&mut to_c(message), ud) },
+        None => drop(message),
+    };
     let queue = turn.queue();
-    if !(queue.is_alone() && queue.is_doomed()) {
-        NODE.scheduler.schedule(turn);
-        return;
-    }
-    // SAFETY: the caller made the queue, has its turn and gives it up.
-    let queue = unsafe { Box::from_raw(turn.into_raw()) };
-    // SAFETY: as above.
-    while let Some(message) = unsafe { queue.mailbox.take() } {
-        match drop_func {
-            // SAFETY: the caller's function, called as the header says.
-            Some(drop_func) => unsafe { drop_func(&mut to_c(message), ud) },
-            None => drop(message),
+    if queue.is_alone() && queue.is_doomed() {
+        // SAFETY: the caller made the queue, has its turn and gives it up.
+        let queue = unsafe { Box::from_raw(turn.into_raw()) };
+        // SAFETY: as above.
+        while let Some(message) = unsafe { queue.mailbox.take() } {
+            drop_message(message);
         }
+    } else if !queue.is_alone() && queue.mailbox.is_retired() {
+        // The turn takes the service's last reference along.
+        let mut turn = Some(turn);
+        while let Some(rest) = turn {
+            let (next, rest) = rest.pop();
+            turn = rest;
+            match next {
+                Next::Message(message) => drop_message(message),
+                Next::Pending => std::thread::yield_now(),
+                Next::Idle => {}
+            }
+        }
+    } else {
+        NODE.scheduler.schedule(turn);
     }
 }
 
@@ -160,16 +183,22 @@ pub unsafe extern "C" fn skynet_mq_pop(q: *mut MessageQueue, message: *mut Skyne
     // SAFETY: the caller's pointers are what the header says.
     let queue = unsafe { queue(q) };
     if !queue.is_alone() {
-        // SAFETY: the queue of a service is popped by who has its turn.
-        let (next, _turn) = unsafe { Turn::from_raw(q.cast()) }.pop();
-        return match next {
-            Next::Message(taken) => {
-                // SAFETY: as above.
-                unsafe { message.write(to_c(taken)) };
-                0
+        // SAFETY: the queue of a service is popped by who has its turn, which stays the caller's.
+        let mut turn = unsafe { Turn::from_raw(q.cast()) };
+        loop {
+            match turn.pop() {
+                (Next::Message(taken), _) => {
+                    // SAFETY: as above.
+                    unsafe { message.write(to_c(taken)) };
+                    return 0;
+                }
+                (Next::Pending, Some(rest)) => {
+                    turn = rest;
+                    std::thread::yield_now();
+                }
+                _ => return 1,
             }
-            _ => 1,
-        };
+        }
     }
     let _poppers = queue.mailbox.lock_poppers();
     loop {
@@ -191,9 +220,12 @@ pub unsafe extern "C" fn skynet_mq_pop(q: *mut MessageQueue, message: *mut Skyne
 pub unsafe extern "C" fn skynet_mq_push(q: *mut MessageQueue, message: *mut SkynetMessage) {
     // SAFETY: the caller's pointers are what the header says.
     let (queue, message) = unsafe { (queue(q), self::message(message)) };
-    // The turn of a queue of C code's own needs no reference; a service lives while somebody has its queue.
-    if let Pushed::Turn { .. } = queue.mailbox.push(message) {
-        // SAFETY: the push gave us the turn.
+    if let Pushed::Turn { retired } = queue.mailbox.push(message) {
+        if retired && !queue.is_alone() {
+            // SAFETY: the caller keeps the context, or the queue would not be there.
+            unsafe { Arc::increment_strong_count(q.cast::<Context>()) };
+        }
+        // SAFETY: the push gave us the turn, and a retired service's has its reference.
         NODE.scheduler.schedule(unsafe { Turn::from_raw(q.cast()) });
     }
 }

@@ -201,6 +201,10 @@ pub fn retire_all() {
 
 /// As [`retire_all`], but `kept` stays.
 pub fn retire_all_but(kept: u32) {
+    // A program may clean up before its first start, or after one that got nowhere.
+    if NODE.handles.is_unused() {
+        return;
+    }
     NODE.ending.store(true, Ordering::SeqCst);
     loop {
         let mut handles = NODE.handles.all();

@@ -14,7 +14,7 @@
 #![allow(unsafe_code)]
 
 use super::handle::Registered;
-use super::mailbox::Mailbox;
+use super::mailbox::{Mailbox, Popped};
 use super::message::{Message, ptype};
 use super::monitor::WorkerMonitor;
 use super::node::{NODE, Node};
@@ -69,8 +69,8 @@ pub struct Context {
     log_file: Mutex<Option<File>>,
 }
 
-// SAFETY: the two cells are used only by the thread that runs the service (file comment); mailbox
-// ownership passes between workers through locks, which orders their accesses.
+// SAFETY: the two cells are used only by the thread that runs the service (file comment); the turn passes
+// between workers with release and acquire, which orders their accesses.
 unsafe impl Sync for Context {}
 // SAFETY: as above; the raw pointers inside a callback belong to the module, which must accept being
 // run on any thread (core.md §4.6(4)).
@@ -308,17 +308,6 @@ impl Context {
         self.deliver_inlined(message);
     }
 
-    /// Logs that the mailbox got too long, once for each doubling (core.md §6.4).
-    fn report_overload(&self) {
-        let overload = self.queue.mailbox.take_overload();
-        if overload > 0 {
-            log(
-                self.handle(),
-                format_args!("{ERROR_MARK}May overload, message queue length = {overload}"),
-            );
-        }
-    }
-
     fn is_retired(&self) -> bool {
         self.retired.load(Ordering::Relaxed)
     }
@@ -327,6 +316,8 @@ impl Context {
 impl Drop for Context {
     fn drop(&mut self) {
         self.log_file.get_mut().take();
+        // So that what `_release` sends to its own service is queued, and answered below.
+        self.queue.mailbox.claim();
         // SAFETY: this was the last reference.
         unsafe { self.instance.release() }
         // SAFETY: nobody else has the context any more.
@@ -455,6 +446,8 @@ fn run(monitor: &WorkerMonitor, mut turn: Turn, share: Share) -> Option<Turn> {
         // A turn whose service is retired runs nothing: what is left is answered.
         if turn.owner().is_none_or(Context::is_retired) {
             discard_all(turn);
+            // The end of a service is nobody's time.
+            meter::resume();
             return None;
         }
         let message = match turn.pop() {
@@ -477,7 +470,7 @@ fn run(monitor: &WorkerMonitor, mut turn: Turn, share: Share) -> Option<Turn> {
         {
             todo = scheduler::batch_size(weight, context.mailbox().len()) as u32;
         }
-        context.report_overload();
+        report_overload(context.handle(), context.mailbox());
         monitor.trigger(message.source, context.handle(), message.kind());
         let end = context.deliver_inlined(message);
         monitor.trigger(0, 0, 0);
@@ -505,15 +498,12 @@ fn run_alone(monitor: &WorkerMonitor, mut turn: Turn, share: Share) -> Option<Tu
             scheduler::batch_size(weight, turn.queue().mailbox.len().saturating_sub(1)) as u32
         }
     };
-    if context.is_none() && turn.queue().is_doomed() {
-        // SAFETY: C code gave it up when it marked it, and we have its turn.
-        let queue = unsafe { Box::from_raw(turn.into_raw()) };
-        // SAFETY: as above.
-        while let Some(message) = unsafe { queue.mailbox.take() } {
+    let Some(context) = context else {
+        for message in drain_alone(turn) {
             discard(handle, message);
         }
         return None;
-    }
+    };
     loop {
         let message = match turn.pop() {
             (Next::Message(message), Some(rest)) => {
@@ -522,18 +512,48 @@ fn run_alone(monitor: &WorkerMonitor, mut turn: Turn, share: Share) -> Option<Tu
             }
             (_, rest) => return rest,
         };
-        match &context {
-            Some(context) => {
-                monitor.trigger(message.source, handle, message.kind());
-                context.deliver(message);
-                monitor.trigger(0, 0, 0);
-            }
-            None => discard(handle, message),
-        }
+        report_overload(handle, &turn.queue().mailbox);
+        monitor.trigger(message.source, handle, message.kind());
+        context.deliver(message);
+        monitor.trigger(0, 0, 0);
         todo = todo.saturating_sub(1);
-        if todo == 0 && context.is_some() {
+        if todo == 0 {
             return Some(turn);
         }
+    }
+}
+
+/// Empties a queue that C code made and that has no service, and frees it if it is marked; otherwise it becomes
+/// idle.
+fn drain_alone(turn: Turn) -> Vec<Message> {
+    let queue = turn.queue();
+    let mut left = Vec::new();
+    let poppers = queue.mailbox.lock_poppers();
+    while !queue.is_doomed() {
+        // SAFETY: we have the turn and the lock.
+        match unsafe { queue.mailbox.pop() } {
+            Popped::Message(message) => left.push(message),
+            Popped::Pending => std::thread::yield_now(),
+            // Who marks it from now on gets the turn.
+            Popped::Idle { .. } => return left,
+        }
+    }
+    drop(poppers);
+    // SAFETY: C code gave it up when it marked it, and we have its turn.
+    let queue = unsafe { Box::from_raw(turn.into_raw()) };
+    // SAFETY: as above.
+    left.extend(std::iter::from_fn(|| unsafe { queue.mailbox.take() }));
+    left
+}
+
+/// Logs that a mailbox got too long, once for each doubling (core.md §6.4).
+fn report_overload(handle: u32, mailbox: &Mailbox) {
+    let overload = mailbox.take_overload();
+    if overload > 0 {
+        log(
+            handle,
+            format_args!("{ERROR_MARK}May overload, message queue length = {overload}"),
+        );
     }
 }
 

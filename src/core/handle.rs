@@ -153,7 +153,7 @@ impl<T: Registered> HandleTable<T> {
                 size / 2
             ));
         }
-        let slots = Slots::new(size);
+        let slots = super::unowned(|| Slots::new(size));
         for service in self.current().into_iter().flat_map(|old| old.0.iter()) {
             let service = service.load(Ordering::Relaxed);
             // SAFETY: a full slot holds a reference.

@@ -84,11 +84,13 @@ impl Readers {
         if let Some(record) = free {
             return Mark(record);
         }
-        let record = Box::into_raw(Box::new(Record {
-            visits: AtomicU32::new(0),
-            used: AtomicBool::new(true),
-            next: std::ptr::null(),
-        }));
+        let record = super::unowned(|| {
+            Box::into_raw(Box::new(Record {
+                visits: AtomicU32::new(0),
+                used: AtomicBool::new(true),
+                next: std::ptr::null(),
+            }))
+        });
         let mut first = self.first.load(Ordering::Acquire);
         loop {
             // SAFETY: the record is ours until it is linked.

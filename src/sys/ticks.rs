@@ -1,5 +1,6 @@
 //! The cheapest clock there is: the processor's time stamp counter where it runs evenly, else the monotonic
-//! clock. For measuring short spans; the unit is settled while the process runs.
+//! clock. For measuring short spans; the unit is settled in the first tenth of a second, and stays: the counter may
+//! run on while a machine sleeps, which the monotonic clock does not count.
 
 use super::clock;
 use std::sync::OnceLock;
@@ -15,8 +16,12 @@ struct Origin {
 
 static ORIGIN: OnceLock<Origin> = OnceLock::new();
 
-/// How much of the process's life a rate is taken from, at least.
+/// How much of the process's life a rate is taken from, at least and at most.
 const ENOUGH_NS: u64 = 200_000;
+const SETTLED_NS: u64 = 100_000_000;
+
+/// The settled rate, as its bits; 0 before.
+static RATE: AtomicU64 = AtomicU64::new(0);
 
 /// Ticks in 1,024 ns, for those who need no better; 0 before the first [`rate`].
 static PER_1024_NS: AtomicU64 = AtomicU64::new(0);
@@ -62,12 +67,16 @@ pub fn now() -> u64 {
     }
 }
 
-/// Ticks in a nanosecond, from the life of the process so far.
+/// Ticks in a nanosecond.
 pub fn rate() -> f64 {
     let origin = origin();
     if !origin.counter {
         PER_1024_NS.store(1024, Ordering::Relaxed);
         return 1.0;
+    }
+    let settled = RATE.load(Ordering::Relaxed);
+    if settled != 0 {
+        return f64::from_bits(settled);
     }
     loop {
         let ns = clock::monotonic_ns() - origin.ns;
@@ -75,6 +84,9 @@ pub fn rate() -> f64 {
         if ns >= ENOUGH_NS {
             let rate = ticks as f64 / ns as f64;
             PER_1024_NS.store((rate * 1024.0) as u64, Ordering::Relaxed);
+            if ns >= SETTLED_NS {
+                RATE.store(rate.to_bits(), Ordering::Relaxed);
+            }
             return rate;
         }
         std::hint::spin_loop();

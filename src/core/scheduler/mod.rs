@@ -2,14 +2,16 @@
 //!
 //! 1. A turn that a worker makes (its service sends to an idle one) goes into the worker's own queue; any other
 //!    thread puts it into the injector. Workers take from their own queue first, and from the injector now and
-//!    then even if theirs is not empty, so that neither waits for ever.
-//! 2. What waits in a worker's queue may be stolen at once, but for the last entry: the worker will most likely
-//!    end its message in a moment and find it in its cache. That one is *reserved*; it is stolen when the worker
-//!    has been at the same message for two looks.
+//!    then even if theirs is not empty.
+//! 2. What waits in a worker's queue may be stolen by a worker without work, but for the last entry: its worker will
+//!    most likely end its message in a moment and find it in its cache. That one is *reserved*; it is stolen when the
+//!    worker has been at the same message for two looks. A worker that never runs out of work looks as well, once a
+//!    millisecond at one other, so that nothing waits behind a long message for ever.
 //! 3. Whoever makes a turn visible wakes a worker if none is looking ([`sleepers`]). A worker without work looks
 //!    everywhere for [`SPIN`], then *watches*, asleep between two looks, as long as others do something, and then
 //!    parks. An idle node sleeps entirely.
-//! 4. A worker stays with a mailbox for a bounded slice (`context::run_slice`), then the turn goes to the back.
+//! 4. A worker stays with a mailbox for a bounded slice (`context::run_slice`), then the turn goes to the back; into
+//!    the injector, if somebody could help.
 
 pub mod local;
 pub mod sleepers;
@@ -36,6 +38,10 @@ const LAST_MOMENT: Duration = Duration::from_micros(400);
 const QUIET_LOOKS: u32 = 2;
 /// Every so many turns the injector comes before the own queue.
 const INJECTOR_FIRST: u32 = 8;
+/// Every so many turns a worker sees whether it is time to look at another.
+const LOOK_AFTER: u32 = 64;
+/// Time between two looks of a worker that has work of its own.
+const LOOK_PERIOD: Duration = Duration::from_millis(1);
 
 /// A worker's part of the scheduler.
 pub struct Worker {
@@ -78,8 +84,19 @@ impl Bed for Worker {
 thread_local! {
     /// The worker that this thread is.
     static WORKER: Cell<Option<&'static Worker>> = const { Cell::new(None) };
-    /// Turns that this worker took, for [`INJECTOR_FIRST`].
+    /// Turns that this worker took, for [`INJECTOR_FIRST`] and [`LOOK_AFTER`].
     static TAKEN: Cell<u32> = const { Cell::new(0) };
+    /// The last look of a worker that has work of its own.
+    static LOOKOUT: Cell<Lookout> = const {
+        Cell::new(Lookout {
+            at: 0,
+            index: 0,
+            look: Look {
+                reserved: 0,
+                progress: 0,
+            },
+        })
+    };
 }
 
 /// See the file comment.
@@ -90,12 +107,29 @@ pub struct Scheduler {
     closed: AtomicBool,
 }
 
-/// What the watcher saw of another worker.
+/// What one worker saw of another.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Look {
-    /// Which turn the worker has reserved; 0 when none.
+    /// Which turn the worker comes to next; 0 when none.
     reserved: usize,
     progress: i32,
+}
+
+/// Whom a worker looked at, when, and what it saw.
+#[derive(Clone, Copy)]
+struct Lookout {
+    at: u64,
+    index: usize,
+    look: Look,
+}
+
+impl Look {
+    fn at(worker: &Worker) -> Look {
+        Look {
+            reserved: worker.local.peek(),
+            progress: worker.monitor.version(),
+        }
+    }
 }
 
 impl Scheduler {
@@ -166,7 +200,39 @@ impl Scheduler {
         {
             return Some(turn);
         }
+        if count.is_multiple_of(LOOK_AFTER)
+            && let Some(turn) = self.relieve(worker)
+        {
+            return Some(turn);
+        }
         worker.local.pop().or_else(|| self.injector.pop())
+    }
+
+    /// Takes a turn from a worker that is at the same message as at the last look, a millisecond ago at least.
+    fn relieve(&self, me: &Worker) -> Option<Turn> {
+        let last = LOOKOUT.get();
+        let at = ticks::now();
+        if at.wrapping_sub(last.at) < ticks::from_duration(LOOK_PERIOD) {
+            return None;
+        }
+        let workers = self.workers();
+        let stuck = last.look.reserved != 0 && Look::at(&workers[last.index]) == last.look;
+        let turn = stuck
+            .then(|| workers[last.index].local.pop_if(last.look.reserved))
+            .flatten();
+        let index = if stuck {
+            last.index
+        } else {
+            let next = (last.index + 1) % workers.len();
+            if next == me.index {
+                (next + 1) % workers.len()
+            } else {
+                next
+            }
+        };
+        let look = Look::at(&workers[index]);
+        LOOKOUT.set(Lookout { at, index, look });
+        turn
     }
 
     /// The next turn at hand, with `turn` behind it; `turn` itself if there is no other.
@@ -174,7 +240,13 @@ impl Scheduler {
         match self.take() {
             None => turn,
             Some(next) => {
-                self.schedule(turn);
+                // Two mailboxes with more in them than a slice: a worker that has none may take one.
+                if self.sleepers.somebody() {
+                    self.injector.push(turn);
+                    self.sleepers.announce(News::Work, self.workers());
+                } else {
+                    self.schedule(turn);
+                }
                 next
             }
         }
@@ -237,13 +309,7 @@ impl Scheduler {
     }
 
     fn look(&self) -> Vec<Look> {
-        self.workers()
-            .iter()
-            .map(|worker| Look {
-                reserved: worker.local.peek(),
-                progress: worker.monitor.version(),
-            })
-            .collect()
+        self.workers().iter().map(Look::at).collect()
     }
 
     /// Takes from the injector, or half of what a worker has more than one of.
@@ -295,6 +361,12 @@ impl Scheduler {
             1 => Some(News::Reserved),
             _ => Some(News::Work),
         }
+    }
+
+    /// A turn from wherever one waits, once there are no workers any more.
+    pub fn take_left(&self) -> Option<Turn> {
+        let left = || self.workers().iter().find_map(|worker| worker.local.pop());
+        self.injector.pop().or_else(left)
     }
 
     /// True once [`Scheduler::close`] was called: workers end after their current slice.

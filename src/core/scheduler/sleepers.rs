@@ -86,6 +86,11 @@ impl Sleepers {
         self.word.store(word, Ordering::SeqCst);
     }
 
+    /// Whether some worker has nothing to do, as far as the caller can know.
+    pub fn somebody(&self) -> bool {
+        self.word.load(Ordering::Relaxed) != 0
+    }
+
     /// Wakes a worker if `news` needs one. The caller has made the work visible before.
     pub fn announce<B: Bed>(&self, news: News, beds: &[B]) {
         // Pairs with the fence in `park`.
