@@ -600,9 +600,9 @@ gone(struct storm *s) {
 	struct lord *l = &s->lord;
 	size_t bytes = malloc_used_memory(), blocks = malloc_memory_block();
 	int total = skynet_context_total();
-	/* What is kept for later (blocks of mailboxes, of run queues, of timers) has a size that chance decides. One
-	   lost word of each service would be more. */
-	int heavy = seconds() > l->half && (bytes > l->bytes + 32 * 1024 || blocks > l->blocks + 64);
+	/* What is kept for later (blocks of mailboxes and run queues, timers by the thousand) has a size that chance
+	   decides. One lost word of each service would be more. */
+	int heavy = seconds() > l->half && (bytes > l->bytes + 128 * 1024 || blocks > l->blocks + 64);
 
 	if (GET(instances) == 1 && total == l->base_total && !heavy) {
 		if (seconds() < l->half) {
