@@ -26,6 +26,16 @@ fn a_flood_holds_nobody_up() {
 }
 
 #[test]
+fn two_busy_services_have_a_worker_each() {
+    case("parallel", 2);
+}
+
+#[test]
+fn nothing_waits_behind_a_long_message() {
+    case("behind", 2);
+}
+
+#[test]
 fn an_ended_service_is_released_beside_a_stuck_one() {
     case("prompt", 2);
 }

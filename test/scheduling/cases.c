@@ -153,6 +153,85 @@ prompt(struct skynet_context *ctx, void *ud, int type, int session, uint32_t sou
 	return 0;
 }
 
+/* ---- two services that always have something to do run at the same time on two workers ---- */
+
+static int inside, together;
+
+static int
+burn(struct skynet_context *ctx, void *ud, int type, int session, uint32_t source, const void *msg,
+	size_t sz)
+{
+	double end = seconds() + 2e-5;
+
+	if (__atomic_add_fetch(&inside, 1, __ATOMIC_SEQ_CST) == 2)
+		__atomic_store_n(&together, 1, __ATOMIC_SEQ_CST);
+	while (seconds() < end)
+		;
+	__atomic_sub_fetch(&inside, 1, __ATOMIC_SEQ_CST);
+	return flood(ctx, ud, type, session, source, msg, sz);
+}
+
+static int
+parallel(struct skynet_context *ctx, void *ud, int type, int session, uint32_t source, const void *msg,
+	size_t sz)
+{
+	struct cases *self = ud;
+
+	(void)session, (void)source, (void)msg, (void)sz;
+	if (type == PTYPE_TEXT) {
+		for (int i = 0; i < 2; i++) {
+			uint32_t handle = launch(ctx, "burn");
+			for (int n = 0; n < 500; n++)
+				skynet_send(ctx, 0, handle, PTYPE_CLIENT, 0, NULL, 0);
+		}
+	}
+	if (__atomic_load_n(&together, __ATOMIC_SEQ_CST))
+		hold(ctx, "parallel");
+	else if (++self->rounds > 1000)
+		fail("two busy services share one worker");
+	else
+		skynet_command(ctx, "TIMEOUT", "1");
+	return 0;
+}
+
+/* ---- what waits behind a long message gets its turn, though the other worker is never idle ---- */
+
+static int passed;
+
+static int
+pass(struct skynet_context *ctx, void *ud, int type, int session, uint32_t source, const void *msg,
+	size_t sz)
+{
+	(void)ctx, (void)ud, (void)type, (void)session, (void)source, (void)msg, (void)sz;
+	__atomic_store_n(&passed, 1, __ATOMIC_SEQ_CST);
+	return 0;
+}
+
+static int
+behind(struct skynet_context *ctx, void *ud, int type, int session, uint32_t source, const void *msg,
+	size_t sz)
+{
+	struct cases *self = ud;
+	double end = seconds() + 20;
+
+	(void)session, (void)source, (void)msg, (void)sz;
+	if (type == PTYPE_TEXT) {
+		uint32_t handle = launch(ctx, "flood");
+		for (int n = 0; n < 500; n++)
+			skynet_send(ctx, 0, handle, PTYPE_CLIENT, 0, NULL, 0);
+		self->peer = launch(ctx, "pass");
+		skynet_command(ctx, "TIMEOUT", "10");
+		return 0;
+	}
+	skynet_send(ctx, 0, self->peer, PTYPE_CLIENT, 0, NULL, 0);
+	while (!__atomic_load_n(&passed, __ATOMIC_SEQ_CST)) {
+		if (seconds() > end)
+			fail("a service waits behind the long message of another");
+	}
+	hold(ctx, "behind");
+	return 0;
+}
+
 /* ---- what is queued for a service that ends: a request is answered once, an answer is not ---- */
 
 static int
@@ -218,7 +297,8 @@ cases_init(struct cases *self, struct skynet_context *ctx, const char *parm)
 	} roles[] = {
 		{ "fair", fair, 1 }, { "flood", flood, 0 }, { "echo", echo, 0 },
 		{ "prompt", prompt, 1 }, { "stuck", stuck, 0 }, { "victim", ignore, 0 },
-		{ "dropped", dropped, 1 },
+		{ "dropped", dropped, 1 }, { "parallel", parallel, 1 }, { "burn", burn, 0 },
+		{ "behind", behind, 1 }, { "pass", pass, 0 },
 	};
 
 	for (size_t i = 0; i < sizeof roles / sizeof roles[0]; i++) {
