@@ -40,8 +40,8 @@ struct message_queue *skynet_mq_create(uint32_t handle);
 /* Marks a queue for destruction and schedules it when it is idle. */
 void skynet_mq_mark_release(struct message_queue *q);
 
-/* Frees a marked queue, its messages through drop_func; puts an unmarked one back into the run
-   queue. */
+/* Frees a marked queue, and that of a service that has ended, their messages through drop_func;
+   puts another one back into the run queue. */
 void skynet_mq_release(struct message_queue *q, message_drop drop_func, void *ud);
 
 /* The handle the queue was made for. */
