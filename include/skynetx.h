@@ -25,6 +25,32 @@ extern "C" {
 #define SKYNETX_ERR_LOGSERVICE (-5)
 /* The first service cannot be launched. */
 #define SKYNETX_ERR_BOOTSTRAP (-6)
+/* 1 switches Nagle's algorithm off, 0 on. */
+#define SKYNETX_SOCKET_NODELAY 1
+/* Bytes of unsent output above which SKYNETX_SOCKET_WRITE_ACTION follows; 0 for no limit. */
+#define SKYNETX_SOCKET_WRITE_LIMIT 2
+/* What follows when there is more: SKYNETX_WRITE_WARN, SKYNETX_WRITE_PAUSE or
+   SKYNETX_WRITE_CLOSE. */
+#define SKYNETX_SOCKET_WRITE_ACTION 3
+/* Milliseconds without input and without progress of queued output after which the socket ends with
+   an ERROR; 0 for no limit. Time while its owner does not read does not count. As a default (id 0)
+   it is for accepted connections. */
+#define SKYNETX_SOCKET_IDLE_MS 4
+/* Seconds of silence before the first keep-alive probe. */
+#define SKYNETX_SOCKET_KEEPALIVE_IDLE 5
+/* Seconds between keep-alive probes. */
+#define SKYNETX_SOCKET_KEEPALIVE_INTERVAL 6
+/* How many probes without an answer end the connection. */
+#define SKYNETX_SOCKET_KEEPALIVE_COUNT 7
+/* Milliseconds that a connect may take from now on, look-up included; 0 for no limit. The time is
+   divided among the addresses of the name. As a default (id 0): that each connect may take. */
+#define SKYNETX_SOCKET_CONNECT_MS 8
+/* A log line. */
+#define SKYNETX_WRITE_WARN 0
+/* A log line, and nothing is read from the socket until half of the limit is left. */
+#define SKYNETX_WRITE_PAUSE 1
+/* A log line, an ERROR, and the end of the socket; its output is thrown away. */
+#define SKYNETX_WRITE_CLOSE 2
 
 /* Memory of a service that has ended. */
 struct skynetx_memory {
@@ -63,6 +89,13 @@ int skynetx_timeout_ms(uint32_t handle, int ms, int session);
    there was no such timeout. When one service set several under one session, it is the last that is
    taken back. */
 int skynetx_timeout_cancel(uint32_t handle, int session);
+
+/* Sets an option of a TCP socket; what is set for a listener goes over to the connections that it
+   accepts from then on. Id 0 sets what sockets made from then on begin with, in place of the
+   config's. 0, or -1 for an unknown id, one that is no TCP socket, an unknown option, a value that
+   cannot be, and SKYNETX_SOCKET_CONNECT_MS when nothing is being connected. Any thread may call
+   it. */
+int skynetx_socket_option(int id, int option, int64_t value);
 
 /* Which services have ended while blocks of theirs are in use: what they forgot, or passed on to
    others. Fills in at most room of them, ordered by the low half of the handle, and answers how

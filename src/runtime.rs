@@ -11,6 +11,7 @@ use crate::core::node::NODE;
 use crate::core::scheduler::Worker;
 use crate::core::{self, ERROR_MARK, log, log_parts, meter, module};
 use crate::net;
+use crate::settings::{Settings, Stop};
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sys::signal::{self, Event};
 use crate::sys::{clock, daemon, num, stack, stderr};
@@ -40,54 +41,6 @@ pub struct Config {
     pub bootstrap: CString,
     pub logger: Option<CString>,
     pub logservice: CString,
-}
-
-/// Settings of ours, which programs that embed the node give through the environment store as well.
-struct Options {
-    /// `sk_endless_seconds`: how often the monitor looks at the workers.
-    endless: Duration,
-    stop: Option<Stop>,
-    /// `sk_debug_wrap`: counters begin just below their limits.
-    wrap: bool,
-}
-
-/// What SIGTERM and SIGINT do when they are not to end the process at once.
-struct Stop {
-    /// `sk_stop`: name of the service that is told.
-    service: CString,
-    /// `sk_stop_grace`: how long it has to end the node.
-    grace: Duration,
-}
-
-impl Options {
-    fn from_env() -> Result<Options, Failure> {
-        let grace = seconds(c"sk_stop_grace", 10)?;
-        let stop = NODE.env.get(c"sk_stop").map(|name| Stop {
-            service: name.to_owned(),
-            grace,
-        });
-        Ok(Options {
-            endless: seconds(c"sk_endless_seconds", 5)?,
-            stop,
-            wrap: NODE.env.get(c"sk_debug_wrap") == Some(c"true"),
-        })
-    }
-}
-
-/// A setting in whole seconds, from one to a day.
-fn seconds(key: &CStr, default: u64) -> Result<Duration, Failure> {
-    let Some(text) = NODE.env.get(key) else {
-        return Ok(Duration::from_secs(default));
-    };
-    let value = text.to_str().ok().and_then(|text| text.parse().ok());
-    match value {
-        Some(value @ 1..=86_400) => Ok(Duration::from_secs(value)),
-        _ => {
-            let parts = [b"Invalid ", key.to_bytes(), b" ", text.to_bytes()];
-            let line = [&parts.concat(), &b" , should be in [1,86400]"[..]].concat();
-            Err(Failure::Setting(line))
-        }
-    }
 }
 
 /// Whether this process has, or had, its node.
@@ -267,13 +220,13 @@ fn in_place(config: &Config, owner: Owner) -> Result<(), Failure> {
             signal::Claim::IfDefault
         }
     };
-    let options = Options::from_env()?;
-    signal::watch(claim, options.stop.is_some())
+    let settings = Settings::from_env().map_err(Failure::Setting)?;
+    signal::watch(claim, settings.stop.is_some())
         .map_err(|error| system("Can't watch signals", &error))?;
     if let Some(pid_file) = &config.daemon {
         daemon::enter(pid_file).map_err(Failure::System)?;
     }
-    let result = serve(config, options);
+    let result = serve(config, settings);
     if result.is_err() && owner == Owner::Program {
         // The process goes on without a node: what was launched must end. There are no workers, so what waits to
         // be run, all of it of services that ended now, is answered and released here.
@@ -298,11 +251,11 @@ fn system(what: &str, error: &std::io::Error) -> Failure {
     Failure::System(format!("{what}: {error}").into_bytes())
 }
 
-fn serve(config: &Config, options: Options) -> Result<(), Failure> {
+fn serve(config: &Config, settings: Settings) -> Result<(), Failure> {
     NODE.harbor.set_node(config.harbor as u32);
     NODE.handles.set_node(config.harbor as u32);
     NODE.modules.set_path(&config.module_path);
-    if options.wrap {
+    if settings.wrap {
         NODE.handles.skip_to_end();
         NODE.debug_wrap.store(true, Ordering::Relaxed);
         // Two seconds from now.
@@ -312,9 +265,13 @@ fn serve(config: &Config, options: Options) -> Result<(), Failure> {
     NODE.timer
         .open()
         .map_err(|error| system("Can't start the timer", &error))?;
-    net::start().map_err(|error| system("Can't start the socket engine", &error))?;
-    net::look_up_aside();
-    if options.wrap {
+    net::start(settings.pollers)
+        .map_err(|error| system("Can't start the socket engine", &error))?;
+    if let Some(engine) = net::engine() {
+        engine.look_up_aside();
+        settings.set_up(engine);
+    }
+    if settings.wrap {
         net::skip_ids();
     }
     NODE.profile.store(config.profile, Ordering::Relaxed);
@@ -333,7 +290,7 @@ fn serve(config: &Config, options: Options) -> Result<(), Failure> {
         run_alone(logger);
         return Err(Failure::Bootstrap(line));
     }
-    threads(config.thread as usize, options)?;
+    threads(config.thread as usize, settings)?;
     // The harbor service may still send on sockets while it ends, so sockets go last.
     NODE.harbor.release();
     net::stop();
@@ -389,9 +346,9 @@ fn spawn(
 }
 
 /// Starts every thread and waits for the end. When one cannot be started, ends the others.
-fn threads(workers: usize, options: Options) -> Result<(), Failure> {
+fn threads(workers: usize, settings: Settings) -> Result<(), Failure> {
     let mut running = Vec::new();
-    let result = spawn_all(workers, options, &mut running);
+    let result = spawn_all(workers, settings, &mut running);
     if result.is_ok() {
         NODE.join();
     } else {
@@ -409,10 +366,10 @@ fn threads(workers: usize, options: Options) -> Result<(), Failure> {
 
 fn spawn_all(
     workers: usize,
-    options: Options,
+    settings: Settings,
     running: &mut Vec<JoinHandle<()>>,
 ) -> Result<(), Failure> {
-    let look = options.endless;
+    let look = settings.endless;
     let workers = NODE.scheduler.set_workers(workers);
     let mut start = |name: String, kind, body: Box<dyn FnOnce() + Send>| -> Result<(), Failure> {
         running.push(spawn(name, kind, body)?);
@@ -429,11 +386,14 @@ fn spawn_all(
         Box::new(move || watch(workers, look)),
     )?;
     start("timer".into(), THREAD_TIMER, Box::new(expire))?;
-    start("socket".into(), THREAD_SOCKET, Box::new(net::run))?;
+    for index in 0..net::pollers() {
+        let name = format!("socket-{index}");
+        start(name, THREAD_SOCKET, Box::new(move || net::run(index)))?;
+    }
     start(
         "signal".into(),
         THREAD_TIMER,
-        Box::new(move || forward_signals(options.stop)),
+        Box::new(move || forward_signals(settings.stop)),
     )?;
     for index in 0..workers.len() {
         let body = move || work(index);

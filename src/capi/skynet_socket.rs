@@ -468,7 +468,7 @@ pub extern "C" fn skynet_socket_info() -> *mut SocketInfo {
 /// Makes the node's engine. Ends the process when the system refuses (the reason is logged).
 #[unsafe(no_mangle)]
 pub extern "C" fn skynet_socket_init() {
-    if let Err(error) = net::start() {
+    if let Err(error) = net::start(1) {
         crate::core::fatal(format_args!("skynet_socket_init: {error}"));
     }
 }

@@ -7,10 +7,14 @@ use crate::core::memory;
 use crate::core::module::Refused;
 use crate::core::node::NODE;
 use crate::core::timer::Expiry;
+use crate::net;
+use crate::net::event::SocketId;
+use crate::net::options::{Action, Setting};
 use crate::runtime::{self, Failure, Owner};
 use crate::sys::cabi::{CreateFn, EntryPoints, InitFn, ReleaseFn, SignalFn};
 use std::cell::RefCell;
 use std::ffi::{CString, c_char, c_int};
+use std::time::Duration;
 
 /// An argument or a setting that cannot be.
 pub const SKYNETX_ERR_ARGUMENT: c_int = -1;
@@ -132,6 +136,77 @@ pub extern "C" fn skynetx_timeout_ms(handle: u32, ms: c_int, session: c_int) -> 
 #[unsafe(no_mangle)]
 pub extern "C" fn skynetx_timeout_cancel(handle: u32, session: c_int) -> c_int {
     c_int::from(NODE.timer.cancel(Expiry { handle, session }))
+}
+
+/// 1 switches Nagle's algorithm off, 0 on.
+pub const SKYNETX_SOCKET_NODELAY: c_int = 1;
+/// Bytes of unsent output above which SKYNETX_SOCKET_WRITE_ACTION follows; 0 for no limit.
+pub const SKYNETX_SOCKET_WRITE_LIMIT: c_int = 2;
+/// What follows when there is more: SKYNETX_WRITE_WARN, SKYNETX_WRITE_PAUSE or SKYNETX_WRITE_CLOSE.
+pub const SKYNETX_SOCKET_WRITE_ACTION: c_int = 3;
+/// Milliseconds without input and without progress of queued output after which the socket ends with an
+/// ERROR; 0 for no limit. Time while its owner does not read does not count. As a default (id 0) it is for
+/// accepted connections.
+pub const SKYNETX_SOCKET_IDLE_MS: c_int = 4;
+/// Seconds of silence before the first keep-alive probe.
+pub const SKYNETX_SOCKET_KEEPALIVE_IDLE: c_int = 5;
+/// Seconds between keep-alive probes.
+pub const SKYNETX_SOCKET_KEEPALIVE_INTERVAL: c_int = 6;
+/// How many probes without an answer end the connection.
+pub const SKYNETX_SOCKET_KEEPALIVE_COUNT: c_int = 7;
+/// Milliseconds that a connect may take from now on, look-up included; 0 for no limit. The time is divided
+/// among the addresses of the name. As a default (id 0): that each connect may take.
+pub const SKYNETX_SOCKET_CONNECT_MS: c_int = 8;
+
+/// A log line.
+pub const SKYNETX_WRITE_WARN: c_int = 0;
+/// A log line, and nothing is read from the socket until half of the limit is left.
+pub const SKYNETX_WRITE_PAUSE: c_int = 1;
+/// A log line, an ERROR, and the end of the socket; its output is thrown away.
+pub const SKYNETX_WRITE_CLOSE: c_int = 2;
+
+/// Sets an option of a TCP socket; what is set for a listener goes over to the connections that it accepts
+/// from then on. Id 0 sets what sockets made from then on begin with, in place of the config's. 0, or -1 for
+/// an unknown id, one that is no TCP socket, an unknown option, a value that cannot be, and
+/// SKYNETX_SOCKET_CONNECT_MS when nothing is being connected. Any thread may call it.
+#[unsafe(no_mangle)]
+pub extern "C" fn skynetx_socket_option(id: c_int, option: c_int, value: i64) -> c_int {
+    let setting = match (option, value) {
+        (SKYNETX_SOCKET_NODELAY, 0 | 1) => Some(Setting::NoDelay(value == 1)),
+        (SKYNETX_SOCKET_WRITE_LIMIT, 0..) => usize::try_from(value).ok().map(Setting::WriteLimit),
+        (SKYNETX_SOCKET_WRITE_ACTION, _) => match c_int::try_from(value) {
+            Ok(SKYNETX_WRITE_WARN) => Some(Setting::WriteAction(Action::Warn)),
+            Ok(SKYNETX_WRITE_PAUSE) => Some(Setting::WriteAction(Action::Pause)),
+            Ok(SKYNETX_WRITE_CLOSE) => Some(Setting::WriteAction(Action::Close)),
+            _ => None,
+        },
+        (SKYNETX_SOCKET_IDLE_MS, _) => limit_ms(value).map(Setting::Idle),
+        (SKYNETX_SOCKET_CONNECT_MS, _) => limit_ms(value).map(Setting::Connect),
+        // The largest that the system takes.
+        (SKYNETX_SOCKET_KEEPALIVE_IDLE, 1..=32_767) => Some(Setting::KeepAliveIdle(value as u32)),
+        (SKYNETX_SOCKET_KEEPALIVE_INTERVAL, 1..=32_767) => {
+            Some(Setting::KeepAliveInterval(value as u32))
+        }
+        (SKYNETX_SOCKET_KEEPALIVE_COUNT, 1..=127) => Some(Setting::KeepAliveCount(value as u32)),
+        _ => None,
+    };
+    let (Some(engine), Some(setting)) = (net::engine(), setting) else {
+        return -1;
+    };
+    if id == 0 {
+        engine.set_default(setting);
+        return 0;
+    }
+    match engine.set_option(SocketId(id), setting) {
+        Ok(()) => 0,
+        Err(_) => -1,
+    }
+}
+
+/// A time limit in milliseconds, up to some weeks; 0 is none.
+fn limit_ms(value: i64) -> Option<Option<Duration>> {
+    let ms = u32::try_from(value).ok()?;
+    Some((ms > 0).then_some(Duration::from_millis(ms.into())))
 }
 
 /// Memory of a service that has ended.

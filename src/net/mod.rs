@@ -1,9 +1,11 @@
 //! The socket engine (core.md §8).
 //!
 //! - [`server`]: what callers can do, from any thread
-//! - [`drive`]: what the polling thread does: commands, readiness, events
+//! - [`drive`]: what the polling threads do: commands, readiness, deadlines, events; with [`incoming`],
+//!   [`outgoing`], [`transfer`]
 //! - [`poller`]: the queue and the wake-up between the two; [`resolver`]: names
-//! - [`slots`]: ids; [`socket`]: the state of one socket; [`output`]: what it still has to send
+//! - [`slots`]: ids; [`socket`]: the state of one socket; [`output`]: what it still has to send;
+//!   [`options`]: options and limits
 //! - [`event`]: what comes out; [`deliver`]: as messages to services; [`info`]: snapshots
 //! - [`udp`]: encoded addresses
 //!
@@ -13,7 +15,10 @@
 pub mod deliver;
 pub mod drive;
 pub mod event;
+mod incoming;
 pub mod info;
+pub mod options;
+mod outgoing;
 pub mod output;
 pub mod poller;
 pub mod resolver;
@@ -22,6 +27,7 @@ pub mod slots;
 pub mod socket;
 #[cfg(test)]
 mod tests;
+mod transfer;
 pub mod udp;
 
 use crate::core;
@@ -43,23 +49,21 @@ pub enum Served {
     More,
 }
 
-/// Makes the node's engine ready. Starts no thread.
-pub fn start() -> io::Result<()> {
-    match ENGINE.get() {
-        Some(engine) => engine.reopen(),
-        None => {
-            // Two first starts at once: one engine is kept, the other was never used.
-            let _ = ENGINE.set(SocketServer::new(Clock::Live(core::now))?);
-        }
+/// Makes the node's engine ready, with so many pollers. Starts no thread.
+pub fn start(pollers: usize) -> io::Result<()> {
+    if ENGINE.get().is_none() {
+        // Two first starts at once: one engine is kept, the other was never used.
+        let _ = ENGINE.set(SocketServer::new(Clock::Live(core::now))?);
     }
+    let engine = ENGINE.get().expect("set above");
+    engine.set_pollers(pollers)?;
+    engine.reopen();
     Ok(())
 }
 
-/// Lets the node's engine look names up on threads of their own, beside the one that polls.
-pub fn look_up_aside() {
-    if let Some(engine) = engine() {
-        engine.look_up_aside();
-    }
+/// How many pollers the node's engine has.
+pub fn pollers() -> usize {
+    engine().map_or(0, SocketServer::pollers)
 }
 
 /// For tests: lets the ids of the node's engine begin just below their limit.
@@ -91,12 +95,14 @@ pub fn serve() -> Served {
     }
 }
 
-/// Body of the socket thread: serves events until [`close`].
-pub fn run() {
-    while serve() != Served::Stop {}
+/// Body of the thread of one poller: serves its sockets until [`close`].
+pub fn run(index: usize) {
+    if let Some(engine) = engine() {
+        engine.run(index, deliver::deliver);
+    }
 }
 
-/// Tells the socket thread to end, after what was asked for before.
+/// Tells the polling threads to end, after what was asked for before.
 pub fn close() {
     if let Some(engine) = engine() {
         engine.exit();

@@ -3,7 +3,7 @@
 //! No system calls here; the writer comes in as a closure. Lives inside a socket and under its lock.
 
 use crate::sys::buffer::{Outgoing, SendBytes};
-use crate::sys::socket::is_transient;
+use crate::sys::socket::{is_starved, is_transient};
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
@@ -49,6 +49,8 @@ pub enum Flush {
     Drained,
     /// The rest has to wait for the descriptor.
     Blocked,
+    /// The rest has to wait until the kernel has memory.
+    Starved,
     /// The writing direction is broken.
     Failed(io::Error),
 }
@@ -153,6 +155,10 @@ impl Output {
                     }
                 }
                 Err(error) if is_transient(&error) => break,
+                Err(error) if is_starved(&error) => {
+                    end = Flush::Starved;
+                    break;
+                }
                 Err(error) => {
                     end = Flush::Failed(error);
                     break;

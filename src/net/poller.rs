@@ -1,4 +1,4 @@
-//! The poller: what one thread needs to serve sockets, and how other threads reach it.
+//! A poller: what one thread needs to serve its sockets, and how other threads reach it.
 //!
 //! Commands come through a lock-free queue. A sender wakes the poller only if it sleeps:
 //! 1. the sender pushes, then looks at `asleep`;
@@ -8,33 +8,28 @@
 //! them sees the other.
 
 use super::event::{Event, Owner, SocketId};
+use super::resolver::Job;
 use super::socket::Socket;
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicBool, Ordering, fence};
 use crate::sys::poll::{Batch, Poll, Ready, SetupError};
 use crate::sys::resolve::LookupError;
 use crossbeam_queue::SegQueue;
-use std::collections::VecDeque;
-use std::ffi::CString;
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
 /// How many ready descriptors are taken at a time.
 const BATCH: usize = 64;
 
 /// What other threads ask of a poller. Executed in the order of their arrival.
-#[derive(Debug)]
 pub enum Command {
     /// Report a new listener.
     Listen(SocketId),
     /// Look the name up, and connect.
-    LookUp {
-        id: SocketId,
-        host: CString,
-        port: i32,
-    },
+    LookUp(Job),
     /// Connect: the name was looked up.
     Dial(SocketId, Result<Vec<SocketAddr>, LookupError>),
     /// Take on an adopted descriptor.
@@ -52,6 +47,10 @@ pub enum Command {
     Warn(SocketId, i32),
     /// Tell the owner that a destination has the wrong family.
     Mismatch(SocketId),
+    /// A deadline of the socket has changed.
+    Arm(SocketId),
+    /// End a socket whose output is over its limit.
+    Overflow(SocketId),
     Exit,
 }
 
@@ -65,44 +64,51 @@ pub struct Poller {
     pub turn: Mutex<Turn>,
 }
 
+/// Takes events as they happen.
+pub type Deliver = Box<dyn Fn(Event) + Send>;
+
 /// What belongs to the thread that polls.
 pub struct Turn {
+    /// Where events go as they happen; without it they wait in `events` for whoever polls.
+    pub deliver: Option<Deliver>,
     /// Events that were not taken yet.
     pub events: VecDeque<Event>,
     /// Descriptors of the last wait that were not looked at yet.
     pub batch: Batch,
     /// Room for one datagram and its sender.
     pub datagram: Box<[u8]>,
-    /// A descriptor to give up when there is no other (core.md §8.5(6)).
-    pub reserve: Option<OwnedFd>,
-    /// Listeners that rest because they could not accept.
-    pub resting: Vec<SocketId>,
-    /// When they try again.
-    pub rest_until: Option<Instant>,
+    /// When which socket has to be looked at, see [`Socket::armed`].
+    pub deadlines: BinaryHeap<Reverse<(Instant, SocketId)>>,
     /// The engine was told to stop.
     pub exited: bool,
 }
 
+impl Turn {
+    /// Hands an event over.
+    pub fn emit(&mut self, event: Event) {
+        match &self.deliver {
+            Some(deliver) => deliver(event),
+            None => self.events.push_back(event),
+        }
+    }
+}
+
 impl Poller {
     pub fn new() -> Result<Poller, SetupError> {
-        let poll = Poll::new()?;
         let turn = Turn {
+            deliver: None,
             events: VecDeque::new(),
             batch: Batch::new(BATCH),
             datagram: vec![0; 65535 + super::udp::MAX_ADDRESS].into(),
-            reserve: None,
-            resting: Vec::new(),
-            rest_until: None,
+            deadlines: BinaryHeap::new(),
             exited: false,
         };
-        let poller = Poller {
-            poll,
+        Ok(Poller {
+            poll: Poll::new()?,
             commands: SegQueue::new(),
             asleep: AtomicBool::new(false),
             turn: turn.into(),
-        };
-        poller.refill_reserve(&mut poller.turn.lock());
-        Ok(poller)
+        })
     }
 
     /// Hands a command over; never blocks.
@@ -124,13 +130,13 @@ impl Poller {
         self.commands.len()
     }
 
-    /// Waits for commands or ready descriptors.
+    /// Waits for commands, ready descriptors, or the next deadline.
     pub fn wait(&self, turn: &mut Turn) -> io::Result<()> {
         self.asleep.store(true, Ordering::Relaxed);
         fence(Ordering::SeqCst);
         let timeout = if self.commands.is_empty() {
-            turn.rest_until
-                .map(|end| end.saturating_duration_since(Instant::now()))
+            let next = turn.deadlines.peek();
+            next.map(|Reverse((at, _))| at.saturating_duration_since(Instant::now()))
         } else {
             Some(Duration::ZERO)
         };
@@ -170,13 +176,6 @@ impl Poller {
     pub fn unwatch(&self, socket: &mut Socket) {
         if let (Some(fd), Some(_)) = (&socket.fd, socket.watched.take()) {
             self.poll.remove(fd);
-        }
-    }
-
-    /// Makes sure that there is a descriptor in reserve, if there is one to be had.
-    pub fn refill_reserve(&self, turn: &mut Turn) {
-        if turn.reserve.is_none() {
-            turn.reserve = self.poll.spare();
         }
     }
 }

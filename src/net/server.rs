@@ -9,13 +9,15 @@
 //!   writing and queueing happen under the socket's lock.
 
 use super::event::{Owner, SocketId};
+use super::options::{Limits, Options};
 use super::output::Priority;
 use super::poller::{Command, Poller};
+use super::resolver::{Job, Resolve, Resolver};
 use super::slots::{Locked, Slots};
-use super::socket::{Closing, Gate, Kind, Phase, Socket};
-use super::{resolver, udp};
+use super::socket::{Closing, Dialing, Gate, Kind, Phase, Socket};
+use super::udp;
 use crate::core::{API_HEAD, log};
-use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use crate::sync::{Arc, RwLock};
 use crate::sys::buffer::{ObjectInterface, Outgoing};
 use crate::sys::poll::SetupError;
@@ -24,6 +26,10 @@ use crate::sys::socket::{self as sys, Descriptor, error_text};
 use std::ffi::CStr;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::OnceLock;
+
+/// The most pollers of one engine.
+pub const MAX_POLLERS: usize = 64;
 
 /// The longest host name that connect takes.
 const MAX_HOST: usize = 231;
@@ -50,39 +56,89 @@ pub struct Refused;
 /// A socket engine. All methods may be called from any thread.
 pub struct SocketServer {
     pub(super) slots: Slots,
-    pub(super) poller: Arc<Poller>,
-    pub(super) resolve: resolver::Resolve,
+    /// As many as were ever used; `in_use` of them serve sockets.
+    pollers: Box<[OnceLock<Arc<Poller>>]>,
+    /// Changes only while there are no sockets.
+    in_use: AtomicUsize,
+    pub resolver: Resolver,
     /// Whether names may be looked up on threads that we start.
     aside: AtomicBool,
+    pub limits: Limits,
     clock: Clock,
     /// How user objects are read; none until installed.
     objects: RwLock<Option<ObjectInterface>>,
 }
 
+fn new_poller() -> io::Result<Arc<Poller>> {
+    let poller = Poller::new().map_err(|error| {
+        let (what, error) = match error {
+            SetupError::Epoll(error) => ("create event pool failed.", error),
+            SetupError::Eventfd(error) => ("create socket pair failed.", error),
+            SetupError::Register(error) => ("can't add server fd to event pool.", error),
+        };
+        log(0, format_args!("{LOG_PREFIX}{what}"));
+        error
+    })?;
+    Ok(Arc::new(poller))
+}
+
 impl SocketServer {
+    /// An engine with one poller.
     pub fn new(clock: Clock) -> io::Result<SocketServer> {
         SocketServer::with_resolver(clock, resolve::lookup)
     }
 
     /// As [`SocketServer::new`], with another way to look names up.
-    pub fn with_resolver(clock: Clock, resolve: resolver::Resolve) -> io::Result<SocketServer> {
-        let poller = Poller::new().map_err(|error| {
-            let (what, error) = match error {
-                SetupError::Epoll(error) => ("create event pool failed.", error),
-                SetupError::Eventfd(error) => ("create socket pair failed.", error),
-                SetupError::Register(error) => ("can't add server fd to event pool.", error),
-            };
-            log(0, format_args!("{LOG_PREFIX}{what}"));
-            error
-        })?;
-        Ok(SocketServer {
+    pub fn with_resolver(clock: Clock, resolve: Resolve) -> io::Result<SocketServer> {
+        let server = SocketServer {
             slots: Slots::default(),
-            poller: Arc::new(poller),
-            resolve,
+            pollers: (0..MAX_POLLERS).map(|_| OnceLock::new()).collect(),
+            in_use: AtomicUsize::new(0),
+            resolver: Resolver::new(resolve),
             aside: AtomicBool::new(false),
+            limits: Limits::default(),
             clock,
             objects: RwLock::new(None),
-        })
+        };
+        server.set_pollers(1)?;
+        Ok(server)
+    }
+
+    /// Spreads sockets over `count` pollers from now on. Does nothing while there are sockets.
+    pub fn set_pollers(&self, count: usize) -> io::Result<()> {
+        let count = count.clamp(1, MAX_POLLERS);
+        for place in &self.pollers[..count] {
+            if place.get().is_none() {
+                // Two callers at once: one poller is kept, the other was never used.
+                let _ = place.set(new_poller()?);
+            }
+        }
+        if self.slots.used() == 0 {
+            self.in_use.store(count, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    /// How many pollers serve sockets.
+    pub fn pollers(&self) -> usize {
+        self.in_use.load(Ordering::Relaxed)
+    }
+
+    /// The poller with this number, below [`SocketServer::pollers`].
+    pub(super) fn poller_at(&self, index: usize) -> &Arc<Poller> {
+        let poller = self.pollers[index].get();
+        poller.expect("pollers in use were made")
+    }
+
+    /// The poller of a socket. It follows from the id, also when the socket is gone, so that what is asked of
+    /// an id stays in order; and ids that are given out one after the other spread over all pollers.
+    pub(super) fn poller(&self, id: SocketId) -> &Arc<Poller> {
+        self.poller_at(id.0 as u32 as usize % self.pollers())
+    }
+
+    /// Has the poller of a socket look at its deadlines.
+    pub(super) fn arm_later(&self, id: SocketId) {
+        self.poller(id).post(Command::Arm(id));
     }
 
     pub(super) fn now(&self) -> u64 {
@@ -130,10 +186,14 @@ impl SocketServer {
     ) -> Result<SocketId, String> {
         let address =
             local_address(host, port, Transport::Tcp).ok_or("the address is not known")?;
+        let backlog = self.limits.backlog(backlog);
         let fd = sys::listen(&address, backlog).map_err(|error| error_text(&error))?;
         let inserted = self.insert(owner, Kind::Tcp, Phase::Listen, Some(fd));
-        let id = inserted.ok_or("no socket id is free")?.id;
-        self.poller.post(Command::Listen(id));
+        let mut socket = inserted.ok_or("no socket id is free")?;
+        socket.options = self.limits.defaults();
+        let id = socket.id;
+        drop(socket);
+        self.poller(id).post(Command::Listen(id));
         Ok(id)
     }
 
@@ -145,18 +205,37 @@ impl SocketServer {
             log(0, format_args!("socket-server{colon}Invalid addr {host}."));
             return None;
         }
-        let phase = Phase::Dialing(Vec::new().into_iter());
-        let id = self.insert(owner, Kind::Tcp, phase, None)?.id;
-        match resolve::numeric(host, port, Transport::Tcp) {
-            Some(address) => self.poller.post(Command::Dial(id, Ok(vec![address]))),
-            None if self.aside.load(Ordering::Relaxed) => {
-                resolver::look_up(&self.poller, self.resolve, id, host, port);
-            }
-            None => self.poller.post(Command::LookUp {
-                id,
-                host: host.to_owned(),
-                port,
-            }),
+        let until = self.limits.connect_until();
+        let phase = Phase::Dialing(Dialing {
+            until,
+            attempt_until: until,
+            ..Dialing::default()
+        });
+        let mut socket = self.insert(owner, Kind::Tcp, phase, None)?;
+        socket.options = Options {
+            idle: None,
+            ..self.limits.defaults()
+        };
+        let id = socket.id;
+        drop(socket);
+        let poller = self.poller(id);
+        if until.is_some() {
+            poller.post(Command::Arm(id));
+        }
+        if let Some(address) = resolve::numeric(host, port, Transport::Tcp) {
+            poller.post(Command::Dial(id, Ok(vec![address])));
+            return Some(id);
+        }
+        let job = Job {
+            id,
+            host: host.to_owned(),
+            port,
+            poller: Arc::clone(poller),
+        };
+        if self.aside.load(Ordering::Relaxed) {
+            self.resolver.ask(job);
+        } else {
+            poller.post(Command::LookUp(job));
         }
         Some(id)
     }
@@ -164,7 +243,7 @@ impl SocketServer {
     /// Takes a descriptor of the caller's; none stands for a number that cannot be one.
     pub fn bind(&self, owner: Owner, fd: Option<Descriptor>) -> Option<SocketId> {
         let id = self.insert(owner, Kind::Bound, Phase::Binding, fd)?.id;
-        self.poller.post(Command::Bind(id));
+        self.poller(id).post(Command::Bind(id));
         Some(id)
     }
 
@@ -175,12 +254,12 @@ impl SocketServer {
         {
             *started = true;
         }
-        self.poller.post(Command::Start { id, caller });
+        self.poller(id).post(Command::Start { id, caller });
     }
 
     /// Stops reading or accepting.
     pub fn pause(&self, id: SocketId) {
-        self.poller.post(Command::Pause(id));
+        self.poller(id).post(Command::Pause(id));
     }
 
     /// Closes a socket once its output is out.
@@ -199,15 +278,15 @@ impl SocketServer {
         {
             socket.closing = Closing::Asked;
         }
-        self.poller.post(Command::Close { id, discard });
+        self.poller(id).post(Command::Close { id, discard });
     }
 
     /// Switches Nagle's algorithm off.
     pub fn no_delay(&self, id: SocketId) {
         if let Some(mut socket) = self.slots.lock(id) {
-            socket.no_delay = true;
+            socket.options.no_delay = true;
             if let Some(fd) = &socket.fd {
-                sys::no_delay(fd);
+                sys::set_no_delay(fd, true);
             }
         }
     }
@@ -260,13 +339,18 @@ impl SocketServer {
 
     /// After output was queued: have it written. If there was some before, warn if it is much now.
     fn queued(&self, socket: &mut Socket, gate: Gate) {
-        // Failing here means no memory in the kernel; the next send tries again.
-        let _ = self.poller.adapt(socket);
+        self.account(socket);
+        let poller = self.poller(socket.id);
         if gate == Gate::Queue
             && let Some(kib) = socket.output.take_warning()
         {
-            self.poller.post(Command::Warn(socket.id, kib));
+            poller.post(Command::Warn(socket.id, kib));
         }
+        if self.over_limit(socket) {
+            poller.post(Command::Overflow(socket.id));
+        }
+        // Failing here means no memory in the kernel; the next send tries again.
+        let _ = poller.adapt(socket);
     }
 
     /// A UDP socket, bound if a host or a port is given.
@@ -308,7 +392,7 @@ impl SocketServer {
         if socket.kind == (Kind::Udp { v6: to.is_ipv6() }) {
             socket.default_to = Some(to);
         } else {
-            self.poller.post(Command::Mismatch(id));
+            self.poller(id).post(Command::Mismatch(id));
         }
         Ok(())
     }
@@ -376,7 +460,7 @@ impl SocketServer {
         let v6 = sys::local_address(&fd).is_some_and(|address| address.is_ipv6());
         let mut socket = self.insert(owner, Kind::Udp { v6 }, Phase::Open, Some(fd))?;
         socket.default_to = to;
-        if self.poller.watch(&mut socket).is_err() {
+        if self.poller(socket.id).watch(&mut socket).is_err() {
             drop(socket.remove());
             return None;
         }
@@ -385,29 +469,45 @@ impl SocketServer {
 
     /// Tells whoever polls to stop, after everything asked for before.
     pub fn exit(&self) {
-        self.poller.post(Command::Exit);
+        for index in 0..self.pollers() {
+            self.poller_at(index).post(Command::Exit);
+        }
     }
 
     /// Ends all sockets without events; whoever polls is told to stop first. Adopted descriptors stay
     /// open.
     pub fn clear(&self) {
         self.exit();
-        let mut turn = self.poller.turn.lock();
-        while self.poller.next_command().is_some() {}
-        turn.exited = true;
-        turn.events.clear();
-        turn.resting.clear();
-        turn.rest_until = None;
+        for index in 0..self.pollers() {
+            let poller = self.poller_at(index);
+            let mut turn = poller.turn.lock();
+            while poller.next_command().is_some() {}
+            turn.exited = true;
+            turn.events.clear();
+            turn.deadlines.clear();
+        }
         for mut socket in self.slots.take_all() {
-            self.poller.unwatch(&mut socket);
+            self.poller(socket.id).unwatch(&mut socket);
+            self.forget(&socket);
         }
     }
 
     /// Makes a cleared engine as good as new.
     pub fn reopen(&self) {
-        let mut turn = self.poller.turn.lock();
-        while self.poller.next_command().is_some() {}
-        turn.exited = false;
+        for index in 0..self.pollers() {
+            let poller = self.poller_at(index);
+            let mut turn = poller.turn.lock();
+            while poller.next_command().is_some() {}
+            turn.exited = false;
+        }
+    }
+
+    /// Takes a socket that ends out of all sums and queues.
+    pub(super) fn forget(&self, socket: &Socket) {
+        self.limits.account(socket.accounted, 0);
+        if let (Phase::Dialing(_), None) = (&socket.phase, &socket.fd) {
+            self.resolver.forget(socket.id);
+        }
     }
 }
 

@@ -15,11 +15,13 @@
 //!   byte. shutdown: at once.
 
 use super::event::{Owner, SocketId};
+use super::options::{Action, Options};
 use super::output::{Output, Priority};
 use crate::sys::poll::Interest;
 use crate::sys::socket::Descriptor;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Instant;
 use std::vec;
 
 /// The smallest read.
@@ -39,12 +41,22 @@ pub enum Kind {
     Bound,
 }
 
+/// An outgoing connection that is not there yet.
+#[derive(Debug, Default)]
+pub struct Dialing {
+    /// The addresses that were not tried.
+    pub addresses: vec::IntoIter<SocketAddr>,
+    /// When the time for all of it is over.
+    pub until: Option<Instant>,
+    /// When the time for the present address is over.
+    pub attempt_until: Option<Instant>,
+}
+
 /// How far it has come.
 #[derive(Debug)]
 pub enum Phase {
-    /// Outgoing, not connected yet: the addresses that were not tried. No descriptor while the name is
-    /// looked up.
-    Dialing(vec::IntoIter<SocketAddr>),
+    /// Outgoing, not connected yet. No descriptor while the name is looked up.
+    Dialing(Dialing),
     /// Adopted, not yet seen by a poller.
     Binding,
     /// Listens, but was never started.
@@ -114,11 +126,21 @@ pub struct Socket {
     pub write_broken: bool,
     /// ERROR was reported; it is not repeated.
     pub error_reported: bool,
-    /// A listener that could not accept and tries again in a moment.
-    pub resting: bool,
-    /// Nagle's algorithm is to be off, also for the descriptor that a dialing socket gets later.
-    pub no_delay: bool,
+    /// A listener that could not accept, or a socket whose output found no memory in the kernel: until
+    /// when it is left alone.
+    pub rest_until: Option<Instant>,
+    /// When a listener's owner was last told that there is no descriptor.
+    pub exhausted: Option<Instant>,
+    pub options: Options,
     pub output: Output,
+    /// How much of the output the engine's sum counts.
+    pub accounted: usize,
+    /// Its output is over a limit, and what follows was done.
+    pub over_limit: bool,
+    /// When something last came in or queued output went out; kept for sockets with an idle time only.
+    pub active: Option<Instant>,
+    /// The earliest deadline that its poller knows of. Only the poller touches it.
+    pub armed: Option<Instant>,
     /// Size of the next read.
     pub read_size: usize,
     /// Where datagrams without an address go.
@@ -147,9 +169,14 @@ impl Socket {
             input_over: false,
             write_broken: false,
             error_reported: false,
-            resting: false,
-            no_delay: false,
+            rest_until: None,
+            exhausted: None,
+            options: Options::default(),
             output: Output::default(),
+            accounted: 0,
+            over_limit: false,
+            active: None,
+            armed: None,
             read_size: MIN_READ,
             default_to: None,
             stat: Stat::default(),
@@ -165,9 +192,13 @@ impl Socket {
         let input = match self.closing {
             // Read and thrown away, so that a peer that is stuck in sending gets to receive.
             Closing::Flushing => self.kind == Kind::Tcp && !self.input_over,
-            _ => self.wants_input && !self.half_closed,
+            _ => {
+                let held = self.over_limit && self.options.action == Action::Pause;
+                self.wants_input && !self.half_closed && !held
+            }
         };
-        let output = !self.output.is_empty() && !self.write_broken;
+        let rests = self.rest_until.is_some();
+        let output = !self.output.is_empty() && !self.write_broken && !rests;
         match self.phase {
             Phase::Dialing(_) => Interest {
                 read: false,
@@ -175,7 +206,7 @@ impl Socket {
             },
             Phase::Binding | Phase::Listen => Interest::default(),
             Phase::Listening => Interest {
-                read: self.wants_input && !self.resting,
+                read: self.wants_input && !rests,
                 write: false,
             },
             Phase::Accepted { .. } => Interest {
@@ -200,6 +231,8 @@ impl Socket {
             Phase::Listen | Phase::Listening => Gate::Listener,
             Phase::Accepted { started: false } => Gate::Discard,
             _ if self.write_broken => Gate::Discard,
+            // Its end is on the way.
+            _ if self.over_limit && self.options.action == Action::Close => Gate::Discard,
             Phase::Dialing(_) | Phase::Binding => Gate::Queue,
             // Writing to a foreign descriptor may block in spite of everything: not the sender's trouble.
             _ if self.kind == Kind::Bound => Gate::Queue,
@@ -210,6 +243,35 @@ impl Socket {
                     Gate::Queue
                 }
             }
+        }
+    }
+
+    /// The next moment at which its poller has to look at it of its own accord.
+    pub fn deadline(&self) -> Option<Instant> {
+        let mut next = self.rest_until;
+        let mut earlier = |time: Option<Instant>| next = next.into_iter().chain(time).min();
+        match &self.phase {
+            Phase::Dialing(dialing) => earlier(dialing.attempt_until.or(dialing.until)),
+            // What its owner does not want to read does not count as silence.
+            Phase::Accepted { .. } | Phase::Open
+                if self.closing == Closing::No && self.wants_input =>
+            {
+                earlier(self.idle_until());
+            }
+            _ => {}
+        }
+        next
+    }
+
+    /// When it has been idle for too long, if there is such a limit.
+    pub fn idle_until(&self) -> Option<Instant> {
+        Some(self.active? + self.options.idle?)
+    }
+
+    /// Notes that the peer gave a sign of life.
+    pub fn touch(&mut self) {
+        if self.options.idle.is_some() {
+            self.active = Some(Instant::now());
         }
     }
 
@@ -267,7 +329,7 @@ mod tests {
         listener.wants_input = false;
         assert!(!listener.interest().read);
         listener.wants_input = true;
-        listener.resting = true;
+        listener.rest_until = Some(Instant::now());
         assert!(!listener.interest().read);
     }
 
@@ -296,7 +358,7 @@ mod tests {
         assert_eq!(accepted(false).gate(High), Gate::Discard);
         assert_eq!(accepted(true).gate(High), Gate::Write);
         assert_eq!(socket(Kind::Tcp, Phase::Listen).gate(High), Gate::Listener);
-        let dialing = Phase::Dialing(Vec::new().into_iter());
+        let dialing = Phase::Dialing(Dialing::default());
         assert_eq!(socket(Kind::Tcp, dialing).gate(High), Gate::Queue);
         assert_eq!(socket(Kind::Bound, Phase::Open).gate(Low), Gate::Queue);
     }

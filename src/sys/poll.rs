@@ -119,11 +119,6 @@ impl Poll {
         }
     }
 
-    /// A descriptor that does nothing, to be closed when one is needed.
-    pub fn spare(&self) -> Option<OwnedFd> {
-        rustix::io::fcntl_dupfd_cloexec(&self.wake, 0).ok()
-    }
-
     fn drain_wake(&self) {
         let _ = rustix::io::read(&self.wake, &mut [0u8; 8]);
     }

@@ -12,6 +12,7 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
 use std::slice;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 /// A descriptor that the engine works with. One that it made is closed when dropped; one that it
 /// adopted stays open unless [`Descriptor::take_over`] was called.
@@ -90,6 +91,11 @@ pub fn is_transient(error: &io::Error) -> bool {
     )
 }
 
+/// True when the kernel has no memory for it at the moment.
+pub fn is_starved(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::ENOBUFS | libc::ENOMEM))
+}
+
 /// True when the process or the system has no descriptor left.
 pub fn is_exhausted(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
@@ -164,9 +170,39 @@ fn keep_alive(fd: impl AsFd) {
     let _ = sockopt::set_socket_keepalive(fd, true);
 }
 
-/// Switches Nagle's algorithm off. Does nothing where there is none.
-pub fn no_delay(fd: impl AsFd) {
-    let _ = sockopt::set_tcp_nodelay(fd, true);
+/// When TCP's keep-alive probes are sent; 0 leaves it to the system.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct KeepAlive {
+    /// Seconds of silence before the first.
+    pub idle: u32,
+    /// Seconds between them.
+    pub interval: u32,
+    /// How many without an answer end the connection.
+    pub count: u32,
+}
+
+/// Sets when keep-alive probes are sent. Does nothing where there are none.
+pub fn set_keep_alive(fd: impl AsFd, keep_alive: &KeepAlive) {
+    let seconds = |value: u32| Duration::from_secs(value.into());
+    if keep_alive.idle > 0 {
+        let _ = sockopt::set_tcp_keepidle(&fd, seconds(keep_alive.idle));
+    }
+    if keep_alive.interval > 0 {
+        let _ = sockopt::set_tcp_keepintvl(&fd, seconds(keep_alive.interval));
+    }
+    if keep_alive.count > 0 {
+        let _ = sockopt::set_tcp_keepcnt(&fd, keep_alive.count);
+    }
+}
+
+/// Lets a close throw away what was not sent, and tell the peer with a reset.
+pub fn reset_on_close(fd: impl AsFd) {
+    let _ = sockopt::set_socket_linger(fd, Some(Duration::ZERO));
+}
+
+/// Switches Nagle's algorithm off or on. Does nothing where there is none.
+pub fn set_no_delay(fd: impl AsFd, on: bool) {
+    let _ = sockopt::set_tcp_nodelay(fd, on);
 }
 
 /// Makes a foreign descriptor non-blocking.

@@ -6,11 +6,12 @@ mod connect;
 mod descriptors;
 mod ends;
 mod model;
+mod options;
 mod sending;
 mod stream;
 mod udp;
 
-use super::event::{Body, EventKind, Owner, SocketId};
+use super::event::{Body, Event, EventKind, Owner, SocketId};
 use super::output::Priority;
 use super::resolver::Resolve;
 use super::server::{Clock, Refused, SocketServer};
@@ -52,12 +53,39 @@ impl Seen {
     }
 }
 
-/// An engine with a thread that polls it.
+impl From<Event> for Seen {
+    fn from(event: Event) -> Seen {
+        let bytes = match &event.body {
+            Body::None => Vec::new(),
+            Body::Text(text) => text.as_bytes().to_vec(),
+            Body::Bytes(block) => {
+                let start = block.as_ptr().cast::<u8>().cast_const();
+                let mut len = event.ud as usize;
+                if event.kind == EventKind::Udp {
+                    // SAFETY: the address follows the payload.
+                    len += encoded_len(unsafe { *start.add(len) }).unwrap();
+                }
+                // SAFETY: the block holds the payload and, for UDP, the address.
+                unsafe { std::slice::from_raw_parts(start, len) }.to_vec()
+            }
+        };
+        let (kind, id, owner, ud) = (event.kind, event.id, event.owner, event.ud);
+        Seen {
+            kind,
+            id,
+            owner,
+            ud,
+            bytes,
+        }
+    }
+}
+
+/// An engine with threads that poll it.
 struct Rig {
     server: Arc<SocketServer>,
     events: Receiver<Seen>,
     sender: Option<Sender<Seen>>,
-    thread: Option<JoinHandle<()>>,
+    threads: Vec<JoinHandle<()>>,
 }
 
 impl Rig {
@@ -77,45 +105,37 @@ impl Rig {
             server,
             events,
             sender: Some(sender),
-            thread: None,
+            threads: Vec::new(),
         }
     }
 
+    /// One thread that takes one event after the other.
     fn run(&mut self) {
         let (server, sender) = (Arc::clone(&self.server), self.sender.take().unwrap());
-        self.thread = Some(thread::spawn(move || {
+        self.threads.push(thread::spawn(move || {
             loop {
                 let event = server.poll().event;
-                let bytes = match &event.body {
-                    Body::None => Vec::new(),
-                    Body::Text(text) => text.as_bytes().to_vec(),
-                    Body::Bytes(block) => {
-                        let start = block.as_ptr().cast::<u8>().cast_const();
-                        let mut len = event.ud as usize;
-                        if event.kind == EventKind::Udp {
-                            // SAFETY: the address follows the payload.
-                            len += encoded_len(unsafe { *start.add(len) }).unwrap();
-                        }
-                        // SAFETY: the block holds the payload and, for UDP, the address.
-                        unsafe { std::slice::from_raw_parts(start, len) }.to_vec()
-                    }
-                };
-                let (kind, id, owner, ud) = (event.kind, event.id, event.owner, event.ud);
-                if kind == EventKind::Exit
-                    || sender
-                        .send(Seen {
-                            kind,
-                            id,
-                            owner,
-                            ud,
-                            bytes,
-                        })
-                        .is_err()
-                {
+                if event.kind == EventKind::Exit || sender.send(event.into()).is_err() {
                     return;
                 }
             }
         }));
+    }
+
+    /// An engine with several pollers, each with a thread of its own.
+    fn spread(pollers: usize) -> Rig {
+        let mut rig = Rig::idle(resolve::lookup);
+        let sender = rig.sender.take().unwrap();
+        rig.server.set_pollers(pollers).unwrap();
+        for index in 0..pollers {
+            let (server, sender) = (Arc::clone(&rig.server), sender.clone());
+            rig.threads.push(thread::spawn(move || {
+                server.run(index, move |event| {
+                    let _ = sender.send(event.into());
+                });
+            }));
+        }
+        rig
     }
 
     fn next(&self) -> Seen {
@@ -254,10 +274,12 @@ impl Rig {
 impl Drop for Rig {
     fn drop(&mut self) {
         self.server.exit();
-        if let Some(thread) = self.thread.take() {
+        for thread in self.threads.drain(..) {
             let _ = thread.join();
         }
         self.server.clear();
+        // What was accounted for is gone with its socket.
+        assert!(thread::panicking() || self.server.limits.pending() == 0);
     }
 }
 

@@ -127,8 +127,12 @@ struct Model {
 }
 
 impl Model {
-    fn new(seed: u64) -> Model {
-        let rig = Rig::new();
+    /// With 0 pollers, somebody else's loop polls.
+    fn new(seed: u64, pollers: usize) -> Model {
+        let rig = match pollers {
+            0 => Rig::new(),
+            pollers => Rig::spread(pollers),
+        };
         let listener = rig.listener();
         let outside = TcpListener::bind("127.0.0.1:0").unwrap();
         outside.set_nonblocking(true).unwrap();
@@ -394,12 +398,13 @@ fn random_sequences() {
     }
     let seconds = std::env::var("SKYNET_MODEL_SECONDS").map_or(1.5, |text| text.parse().unwrap());
     let begin = Instant::now();
-    drop(Model::new(1));
+    drop(Model::new(1, 3));
     let before = descriptors();
     let mut seed = 1;
-    while seed < 5 || begin.elapsed().as_secs_f64() < seconds {
+    while seed < 7 || begin.elapsed().as_secs_f64() < seconds {
         seed += 1;
-        let mut model = Model::new(u64::wrapping_mul(seed, 0x9E37_79B9_7F4A_7C15));
+        let pollers = [0, 1, 3][seed as usize % 3];
+        let mut model = Model::new(u64::wrapping_mul(seed, 0x9E37_79B9_7F4A_7C15), pollers);
         for _ in 0..600 {
             model.step();
         }
