@@ -1222,9 +1222,23 @@ skynet.start(function() skynet.error("thread is", skynet.getenv "thread") end)
     let names = threads(&node);
     let workers = names.iter().filter(|name| name.starts_with("worker-"));
     assert_eq!(workers.count(), count, "{names:?}");
-    for name in ["monitor", "timer", "socket", "signal"] {
+    for name in ["monitor", "timer", "socket-0", "signal"] {
         assert!(names.iter().any(|n| n == name), "{name}: {names:?}");
     }
+}
+
+#[test]
+fn sockets_have_as_many_threads_as_asked_for() {
+    let stage = stage_with(
+        r#"local skynet = require "skynet"
+skynet.start(function() skynet.error "ready" end)
+"#,
+    );
+    let mut node = start(&stage, "sk_poller = 3");
+    node.expect("ready$", SOON);
+    let names = threads(&node);
+    let pollers = names.iter().filter(|name| name.starts_with("socket-"));
+    assert_eq!(pollers.count(), 3, "{names:?}");
 }
 
 /// How often threads of the process have gone to sleep.

@@ -215,17 +215,14 @@ impl SocketServer {
         let Some(socket) = self.slots.lock(id) else {
             return;
         };
-        match (&socket.phase, socket.kind) {
-            (Phase::Dialing(_), _) => self.dialed(turn, socket),
-            (Phase::Listening, _) => {
+        match socket.phase {
+            Phase::Dialing(_) => self.dialed(turn, socket),
+            Phase::Listening => {
                 drop(socket);
                 self.accept(turn, id);
             }
-            (Phase::Binding | Phase::Listen, _) => {}
-            (Phase::Accepted { .. } | Phase::Open, kind) => {
-                drop(socket);
-                self.transfer(turn, id, kind, ready);
-            }
+            Phase::Binding | Phase::Listen => {}
+            Phase::Accepted { .. } | Phase::Open => self.transfer(turn, socket, ready),
         }
     }
 

@@ -53,7 +53,7 @@ pub enum Served {
 pub fn start(pollers: usize) -> io::Result<()> {
     if ENGINE.get().is_none() {
         // Two first starts at once: one engine is kept, the other was never used.
-        let _ = ENGINE.set(SocketServer::new(Clock::Live(core::now))?);
+        let _ = ENGINE.set(SocketServer::new(Clock::Live(core::about_now))?);
     }
     let engine = ENGINE.get().expect("set above");
     engine.set_pollers(pollers)?;

@@ -1,14 +1,16 @@
 //! Bytes and datagrams: reading, writing, and what goes wrong on the way.
 
-use super::event::{Event, EventKind, SocketId};
+use super::event::{Event, EventKind};
 use super::output::Flush;
 use super::poller::{Command, Turn};
 use super::server::{SocketServer, log_send_failure};
+use super::slots::Locked;
 use super::socket::{Closing, Kind, Phase, Socket, next_read_size};
 use super::udp;
 use crate::sys::block::Block;
 use crate::sys::poll::Ready;
 use crate::sys::socket::{self as sys, error_text};
+use std::io;
 use std::time::{Duration, Instant};
 
 /// Reads of one socket per round, as long as each fills its buffer.
@@ -18,31 +20,46 @@ const MAX_DATAGRAMS: usize = 32;
 /// How long a socket waits when the kernel has no memory for its output.
 const REST: Duration = Duration::from_millis(50);
 
+/// How a series of reads ended.
+enum End {
+    /// One round allows no more.
+    Full,
+    /// Nothing more is there at the moment.
+    Drained,
+    /// Nothing more will come: the peer's end of output, or a failure.
+    Over(Option<io::Error>),
+}
+
 /// What reading a socket led to.
-enum Input {
+enum Input<'a> {
     /// The socket is gone.
     Gone,
-    /// Everything there was.
-    Drained,
-    /// As much as one turn allows.
-    More,
+    /// Everything there was was taken.
+    Drained(Locked<'a>),
+    /// As much was taken as one round allows.
+    More(Locked<'a>),
 }
 
 impl SocketServer {
     /// Reads, writes, and looks at what went wrong.
-    pub(super) fn transfer(&self, turn: &mut Turn, id: SocketId, kind: Kind, ready: Ready) {
-        let mut input = Input::Drained;
-        if ready.readable {
-            input = match kind {
-                Kind::Udp { .. } => self.receive(turn, id),
-                Kind::Tcp | Kind::Bound => self.read(turn, id, ready.hang_up),
-            };
-        }
-        if matches!(input, Input::Gone) || (ready.writable && !self.write(turn, id)) {
-            return;
-        }
-        let Some(mut socket) = self.slots.lock(id) else {
-            return;
+    pub(super) fn transfer<'a>(&'a self, turn: &mut Turn, socket: Locked<'a>, ready: Ready) {
+        let kind = socket.kind;
+        let input = match kind {
+            _ if !ready.readable => Input::Drained(socket),
+            Kind::Udp { .. } => self.receive(turn, socket),
+            Kind::Tcp | Kind::Bound => self.read(turn, socket, ready.hang_up),
+        };
+        let (socket, drained) = match input {
+            Input::Gone => return,
+            Input::Drained(socket) => (socket, true),
+            Input::More(socket) => (socket, false),
+        };
+        let mut socket = match ready.writable {
+            true => match self.write(turn, socket) {
+                Some(socket) => socket,
+                None => return,
+            },
+            false => socket,
         };
         let mut hang_up = ready.hang_up;
         if ready.error && !ready.readable && !ready.writable {
@@ -53,44 +70,36 @@ impl SocketServer {
             hang_up |= kind == Kind::Bound;
         }
         // What came before the hang-up is read first.
-        if hang_up && matches!(input, Input::Drained) {
+        if hang_up && drained {
             self.end_input(turn, &mut socket, false);
             self.release(socket);
         }
     }
 
-    fn read(&self, turn: &mut Turn, id: SocketId, hang_up: bool) -> Input {
-        let Some(mut socket) = self.slots.lock(id) else {
-            return Input::Gone;
-        };
+    fn read<'a>(&'a self, turn: &mut Turn, mut socket: Locked<'a>, hang_up: bool) -> Input<'a> {
+        let id = socket.id;
         if socket.closing == Closing::Flushing {
             discard_input(turn, &mut socket);
             let _ = self.poller(id).adapt(&mut socket);
-            return Input::Drained;
+            return Input::Drained(socket);
         }
         if !socket.interest().read {
-            return Input::Drained;
+            return Input::Drained(socket);
         }
         let Some(fd) = socket.fd.clone() else {
-            return Input::Drained;
+            return Input::Drained(socket);
         };
         let (owner, mut size) = (socket.owner, socket.read_size);
+        let stream = socket.kind == Kind::Tcp;
         drop(socket);
 
         // Nobody but us closes the socket or changes its owner, so the lock can wait until the end.
         let mut total = 0;
-        let mut end = Ok(Input::More);
-        let mut reads = 0;
-        while reads < MAX_READS {
-            reads += 1;
-            match sys::read_block(&fd, size) {
-                // With a hang-up there is no output to live on for: the caller ends the socket.
+        let mut end = End::Full;
+        for _ in 0..MAX_READS {
+            match sys::read_block(&fd, size, stream) {
                 Ok((_, 0)) => {
-                    end = if hang_up {
-                        Ok(Input::Drained)
-                    } else {
-                        Err(None)
-                    };
+                    end = End::Over(None);
                     break;
                 }
                 Ok((block, len)) => {
@@ -100,16 +109,16 @@ impl SocketServer {
                     size = next_read_size(size, len);
                     // Behind the last data of a connection that is gone comes the reason.
                     if !full && !hang_up {
-                        end = Ok(Input::Drained);
+                        end = End::Drained;
                         break;
                     }
                 }
                 Err(error) if sys::is_transient(&error) => {
-                    end = Ok(Input::Drained);
+                    end = End::Drained;
                     break;
                 }
                 Err(error) => {
-                    end = Err(Some(error));
+                    end = End::Over(Some(error));
                     break;
                 }
             }
@@ -123,8 +132,11 @@ impl SocketServer {
             socket.touch();
         }
         let failure = match end {
-            Ok(input) => return input,
-            Err(failure) => failure,
+            End::Full => return Input::More(socket),
+            End::Drained => return Input::Drained(socket),
+            // With a hang-up there is no output to live on for: the caller ends the socket.
+            End::Over(None) if hang_up => return Input::Drained(socket),
+            End::Over(failure) => failure,
         };
         let failed = failure.is_some();
         if let Some(error) = failure {
@@ -136,25 +148,22 @@ impl SocketServer {
             return Input::Gone;
         }
         let _ = self.poller(id).adapt(&mut socket);
-        Input::Drained
+        Input::Drained(socket)
     }
 
-    fn receive(&self, turn: &mut Turn, id: SocketId) -> Input {
-        let Some(socket) = self.slots.lock(id) else {
-            return Input::Gone;
-        };
+    fn receive<'a>(&'a self, turn: &mut Turn, socket: Locked<'a>) -> Input<'a> {
         if !socket.interest().read {
-            return Input::Drained;
+            return Input::Drained(socket);
         }
         let Some(fd) = socket.fd.clone() else {
-            return Input::Drained;
+            return Input::Drained(socket);
         };
-        let (owner, kind) = (socket.owner, socket.kind);
+        let (id, owner, kind) = (socket.id, socket.owner, socket.kind);
         drop(socket);
 
         let mut total = 0;
         let mut any = false;
-        let mut end = Ok(Input::More);
+        let mut end = End::Full;
         let room = turn.datagram.len() - udp::MAX_ADDRESS;
         for _ in 0..MAX_DATAGRAMS {
             match sys::receive_from(&fd, &mut turn.datagram[..room]) {
@@ -169,11 +178,11 @@ impl SocketServer {
                 }
                 Ok(_) => {}
                 Err(error) if sys::is_transient(&error) => {
-                    end = Ok(Input::Drained);
+                    end = End::Drained;
                     break;
                 }
                 Err(error) => {
-                    end = Err(error);
+                    end = End::Over(Some(error));
                     break;
                 }
             }
@@ -185,8 +194,9 @@ impl SocketServer {
             socket.count_read(total, self.now());
         }
         match end {
-            Ok(input) => input,
-            Err(error) => {
+            End::Full => Input::More(socket),
+            End::Drained | End::Over(None) => Input::Drained(socket),
+            End::Over(Some(error)) => {
                 turn.error(&socket, error_text(&error));
                 self.release(socket);
                 Input::Gone
@@ -194,14 +204,12 @@ impl SocketServer {
         }
     }
 
-    /// Writes what is queued. False when the socket ended.
-    fn write(&self, turn: &mut Turn, id: SocketId) -> bool {
-        let Some(mut guard) = self.slots.lock(id) else {
-            return false;
-        };
+    /// Writes what is queued. Nothing comes back when the socket ended.
+    fn write<'a>(&'a self, turn: &mut Turn, mut guard: Locked<'a>) -> Option<Locked<'a>> {
         let socket = &mut *guard;
+        let id = socket.id;
         let Some(fd) = socket.fd.clone() else {
-            return true;
+            return Some(guard);
         };
         let (written, end) = match socket.kind {
             Kind::Tcp => socket
@@ -224,7 +232,7 @@ impl SocketServer {
             Flush::Drained if socket.closing == Closing::Flushing => {
                 discard_input(turn, socket);
                 self.release(guard);
-                return false;
+                return None;
             }
             Flush::Drained if socket.output.take_all_clear() => {
                 // Behind the warnings that senders posted before.
@@ -237,7 +245,7 @@ impl SocketServer {
             }
             Flush::Failed(_) if socket.half_closed => {
                 self.release(guard);
-                return false;
+                return None;
             }
             Flush::Failed(error) => {
                 socket.write_broken = true;
@@ -248,7 +256,7 @@ impl SocketServer {
             }
         }
         let _ = self.poller(id).adapt(&mut guard);
-        true
+        Some(guard)
     }
 }
 

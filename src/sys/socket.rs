@@ -233,14 +233,18 @@ pub fn peer_address(fd: impl AsFd) -> Option<SocketAddr> {
     net::getpeername(fd).ok()??.try_into().ok()
 }
 
-/// Reads at most `size` bytes into a new block. Zero bytes means end of input.
-pub fn read_block(fd: impl AsFd, size: usize) -> io::Result<(Block, usize)> {
+/// Reads at most `size` bytes into a new block; `stream` says that it is a connected socket, for which
+/// there is a shorter way. Zero bytes means end of input.
+pub fn read_block(fd: impl AsFd, size: usize, stream: bool) -> io::Result<(Block, usize)> {
     let block = Block::with_len(size);
     // SAFETY: the block is ours, `size` bytes long, and MaybeUninit bytes need no value.
     let space =
         unsafe { slice::from_raw_parts_mut(block.as_ptr().cast::<MaybeUninit<u8>>(), size) };
-    let (filled, _) = rustix::io::read(fd, space)?;
-    let len = filled.len();
+    let len = if stream {
+        net::recv(fd, space, RecvFlags::empty())?.0.0.len()
+    } else {
+        rustix::io::read(fd, space)?.0.len()
+    };
     Ok((block, len))
 }
 
@@ -307,12 +311,12 @@ mod tests {
         let lent = unsafe { Descriptor::adopt(raw) }.unwrap();
         drop(lent);
         far.set_nonblocking(true).unwrap();
-        assert!(is_transient(&read_block(&far, 8).unwrap_err()));
+        assert!(is_transient(&read_block(&far, 8, true).unwrap_err()));
         // SAFETY: as above.
         let lent = unsafe { Descriptor::adopt(raw) }.unwrap();
         lent.take_over();
         drop(lent);
-        assert_eq!(read_block(&far, 8).unwrap().1, 0);
+        assert_eq!(read_block(&far, 8, true).unwrap().1, 0);
         // SAFETY: a negative number is no descriptor at all.
         assert!(unsafe { Descriptor::adopt(-1) }.is_none());
     }
