@@ -374,6 +374,7 @@ macro_rules! on_both {
 #[test]
 fn additions() {
     ours().group("timerx", &[]);
+    ours().group("socketx", &[]);
 }
 
 on_both! {

@@ -1190,6 +1190,34 @@ fn settings_of_ours_are_checked() {
             "sk_stop_grace = 'soon'",
             "Invalid sk_stop_grace soon , should be in [1,86400]",
         ),
+        (
+            "sk_poller = 0",
+            "Invalid sk_poller 0 , should be auto or in [1,64]",
+        ),
+        (
+            "sk_resolver = 'many'",
+            "Invalid sk_resolver many , should be in [1,1024]",
+        ),
+        (
+            "sk_backlog = -1",
+            "Invalid sk_backlog -1 , should be in [1,65535]",
+        ),
+        (
+            "sk_write_limit = '1T'",
+            "Invalid sk_write_limit 1T , should be a number of bytes above 0, like 65536, 64K, 1M or 2G",
+        ),
+        (
+            "sk_write_limit_action = 'stop'",
+            "Invalid sk_write_limit_action stop , should be warn, pause or close",
+        ),
+        (
+            "sk_keepalive = '60,10'",
+            "Invalid sk_keepalive 60,10 , should be idle,interval,count",
+        ),
+        (
+            "sk_nodelay = 'on'",
+            "Invalid sk_nodelay on , should be true or false",
+        ),
     ] {
         let stage = stage_with(STOPPABLE);
         let mut node = start(&stage, config);

@@ -64,7 +64,7 @@ impl SocketServer {
         let phase = Phase::Accepted { started: false };
         let make = |id| Socket::new(id, owner, Kind::Tcp, phase, Some(connection));
         let Some(mut socket) = self.slots.insert(make) else {
-            return;
+            return self.limits.say_full();
         };
         let id = socket.id;
         let idle = options.idle.is_some();

@@ -8,8 +8,8 @@ use super::event::SocketId;
 use super::server::{LOG_PREFIX, Refused, SocketServer};
 use super::socket::{Kind, Phase, Socket};
 use crate::core::log;
-use crate::sync::RwLock;
 use crate::sync::atomic::{AtomicBool, AtomicI32, AtomicUsize, Ordering};
+use crate::sync::{Mutex, RwLock};
 use crate::sys::socket::{self as sys, KeepAlive};
 use std::time::{Duration, Instant};
 
@@ -70,6 +70,8 @@ pub struct Limits {
     pending_sockets: AtomicUsize,
     /// Whether a line about the total was written since it was last under its limit.
     told: AtomicBool,
+    /// When the log said last that there is no free id.
+    said_full: Mutex<Option<Instant>>,
 }
 
 impl Limits {
@@ -95,6 +97,20 @@ impl Limits {
     /// The backlog for a listener whose owner wants `wanted`.
     pub fn backlog(&self, wanted: i32) -> i32 {
         wanted.max(self.backlog.load(Ordering::Relaxed))
+    }
+
+    /// Says, at most once a second, that connections are refused because the table is full.
+    pub fn say_full(&self) {
+        let now = Instant::now();
+        let mut said = self.said_full.lock();
+        if said.is_none_or(|said| now.duration_since(said) >= Duration::from_secs(1)) {
+            *said = Some(now);
+            drop(said);
+            log(
+                0,
+                format_args!("{LOG_PREFIX}no free socket id, connections are refused"),
+            );
+        }
     }
 
     /// Notes that the unsent bytes of a socket went from `before` to `now`.
