@@ -1,8 +1,10 @@
 //! Runs workloads on nodes and compares them: usually this project's node with one of upstream's.
 //!
 //! `workload.rs` lists what can be run, `subject.rs` says on what, `run.rs` runs one on the other once,
+//! `load.rs` is the clients of those with sockets,
 //! `stats.rs` sums the runs up, `report.rs` and `picture.rs` show them. README.md is for the user.
 
+mod load;
 mod picture;
 mod report;
 mod run;
@@ -307,6 +309,7 @@ fn alternate<'a>(
                 threads,
                 scale: options.scale,
                 limit,
+                port: free_port(),
             };
             let outcome = run.go(work);
             match &outcome {
@@ -327,6 +330,13 @@ fn alternate<'a>(
         }
     }
     outcomes
+}
+
+/// A port on loopback that nobody uses. Somebody may take it before the node does, who then fails.
+fn free_port() -> u16 {
+    let listener = std::net::TcpListener::bind(("127.0.0.1", 0));
+    let address = listener.and_then(|listener| listener.local_addr());
+    address.map_or(0, |address| address.port())
 }
 
 fn save(

@@ -11,6 +11,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::load::{self, Load, Target};
 use crate::subject::{self, Subject};
 use crate::workload::{Kind, Measured, Workload};
 
@@ -20,6 +21,8 @@ pub struct Run<'a> {
     pub threads: u32,
     pub scale: f64,
     pub limit: Duration,
+    /// Free for the node to listen on.
+    pub port: u16,
 }
 
 pub enum Outcome {
@@ -50,7 +53,7 @@ impl Value {
         words.next().is_none().then_some(value)
     }
 
-    fn new(name: &str, value: f64, unit: &str) -> Value {
+    pub fn new(name: &str, value: f64, unit: &str) -> Value {
         Value {
             name: name.to_owned(),
             value,
@@ -75,6 +78,9 @@ impl Run<'_> {
             Kind::Lua => dir.path().to_owned(),
         };
         let config = dir.path().join("config");
+        if let Measured::Loaded(_) = self.workload.measured {
+            load::raise_limit();
+        }
         fs::write(&config, self.config(&modules))
             .map_err(|e| format!("{}: {e}", config.display()))?;
         let mut node = Node::start(&self.subject.bin, dir.path(), self.limit)?;
@@ -82,6 +88,7 @@ impl Run<'_> {
             Measured::Inside => node.finish(),
             Measured::Watched => self.watch(&mut node),
             Measured::StartStop => start_stop(&mut node),
+            Measured::Loaded(load) => self.load(&mut node, load),
         };
         drop_quietly(&mut node.child);
         let failed = |why: String| {
@@ -146,6 +153,7 @@ impl Run<'_> {
             set(key, &value.to_string());
         }
         set("count", &self.workload.count(self.scale).to_string());
+        set("port", &self.port.to_string());
         for (key, value) in &self.subject.settings {
             set(key, value);
         }
@@ -171,6 +179,22 @@ impl Run<'_> {
     }
 }
 
+impl Run<'_> {
+    /// Puts it under the load of clients, once it says that it listens.
+    fn load(&self, node: &mut Node, load: Load) -> Result<(), String> {
+        node.expect("READY")?;
+        let target = Target {
+            port: self.port,
+            pid: node.child.id(),
+            time: Duration::from_millis(self.workload.count(self.scale).into()),
+            scale: self.scale,
+        };
+        let values = load::run(load, &target).map_err(|e| e.to_string())?;
+        node.results.extend(values);
+        Ok(())
+    }
+}
+
 /// Takes the time from the start to the line STOPPING, and from there to the end of the process.
 fn start_stop(node: &mut Node) -> Result<(), String> {
     let stopping = node.expect("STOPPING")?;
@@ -184,13 +208,13 @@ fn start_stop(node: &mut Node) -> Result<(), String> {
 
 /// What a process has used so far, all threads together.
 #[derive(Debug, Default, PartialEq)]
-struct Usage {
+pub struct Usage {
     switches: u64,
-    nanos: u64,
+    pub nanos: u64,
 }
 
 impl Usage {
-    fn of(id: u32) -> Result<Usage, String> {
+    pub fn of(id: u32) -> Result<Usage, String> {
         let mut usage = Usage::default();
         let tasks = format!("/proc/{id}/task");
         for task in fs::read_dir(&tasks).map_err(|e| format!("{tasks}: {e}"))? {

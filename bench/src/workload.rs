@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+use crate::load::Load;
+
 /// What a workload is made of.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -20,6 +22,8 @@ pub enum Measured {
     Watched,
     /// The driver takes the time of the start, up to the line STOPPING, and of the stop.
     StartStop,
+    /// Clients put it under load, from the line READY on, for `count` milliseconds; then it is killed.
+    Loaded(Load),
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -90,6 +94,40 @@ const BUSY: Workload = Workload {
     rate: true,
     threads: None,
 };
+
+/// What clients that wait for answers see, and what an answer costs the node.
+const ANSWERS: &[Measure] = &[
+    higher("rate", "req/s"),
+    lower("p50", "us"),
+    lower("p99", "us"),
+    lower("p999", "us"),
+    lower("cpu", "us"),
+];
+
+/// An echo over TCP.
+const fn echo(
+    name: &'static str,
+    about: &'static str,
+    kind: Kind,
+    connections: usize,
+    size: usize,
+) -> Workload {
+    Workload {
+        name,
+        about,
+        kind,
+        measured: Measured::Loaded(Load::Echo {
+            connections,
+            size,
+            framed: false,
+        }),
+        program: "echo",
+        count: (3000, 100),
+        measures: ANSWERS,
+        rate: false,
+        ..BUSY
+    }
+}
 
 pub const WORKLOADS: &[Workload] = &[
     Workload {
@@ -233,6 +271,164 @@ pub const WORKLOADS: &[Workload] = &[
         measures: &[higher("rate", "pairs/s")],
         rate: false,
         ..BUSY
+    },
+    echo(
+        "echo-c-50x64",
+        "TCP echo of a C service, 50 connections, 64 bytes",
+        Kind::C,
+        50,
+        64,
+    ),
+    echo(
+        "echo-c-200x64",
+        "the same, 200 connections",
+        Kind::C,
+        200,
+        64,
+    ),
+    echo(
+        "echo-c-50x4k",
+        "the same, 50 connections, 4,096 bytes",
+        Kind::C,
+        50,
+        4096,
+    ),
+    echo(
+        "echo-c-200x4k",
+        "the same, 200 connections, 4,096 bytes",
+        Kind::C,
+        200,
+        4096,
+    ),
+    echo(
+        "echo-lua-50x64",
+        "TCP echo with skynet.socket, 50 connections, 64 bytes",
+        Kind::Lua,
+        50,
+        64,
+    ),
+    echo(
+        "echo-lua-200x64",
+        "the same, 200 connections",
+        Kind::Lua,
+        200,
+        64,
+    ),
+    echo(
+        "echo-lua-50x4k",
+        "the same, 50 connections, 4,096 bytes",
+        Kind::Lua,
+        50,
+        4096,
+    ),
+    echo(
+        "echo-lua-200x4k",
+        "the same, 200 connections, 4,096 bytes",
+        Kind::Lua,
+        200,
+        4096,
+    ),
+    Workload {
+        measured: Measured::Loaded(Load::EchoBesideSlow {
+            connections: 200,
+            size: 64,
+        }),
+        ..echo(
+            "echo-c-slow",
+            "echo-c-200x64 beside one client that asks and never reads",
+            Kind::C,
+            200,
+            64,
+        )
+    },
+    Workload {
+        program: "echogate",
+        measured: Measured::Loaded(Load::Echo {
+            connections: 200,
+            size: 64,
+            framed: true,
+        }),
+        ..echo(
+            "echo-gate-200x64",
+            "echo of an agent behind the gate service, 200 connections, 64 bytes",
+            Kind::Lua,
+            200,
+            64,
+        )
+    },
+    Workload {
+        name: "broadcast",
+        about: "a C service sends 64 bytes to each of 1,000 connections, and again when all have them",
+        kind: Kind::C,
+        measured: Measured::Loaded(Load::Broadcast {
+            connections: 1000,
+            size: 64,
+        }),
+        program: "broadcast",
+        count: (3000, 100),
+        measures: &[
+            higher("rate", "msg/s"),
+            lower("p50", "us"),
+            lower("p99", "us"),
+            lower("cpu", "us"),
+        ],
+        rate: false,
+        ..BUSY
+    },
+    Workload {
+        name: "accept",
+        about: "clients connect to the C echo, get one byte back and hang up, 32 at a time",
+        kind: Kind::C,
+        measured: Measured::Loaded(Load::Accept { parallel: 32 }),
+        program: "echo",
+        count: (3000, 100),
+        measures: &[
+            higher("rate", "conn/s"),
+            lower("p50", "us"),
+            lower("p99", "us"),
+            lower("cpu", "us"),
+        ],
+        rate: false,
+        ..BUSY
+    },
+    Workload {
+        name: "connections",
+        about: "10,000 connections to the C echo that say nothing any more: memory of each",
+        kind: Kind::C,
+        measured: Measured::Loaded(Load::Idle {
+            connections: 10_000,
+        }),
+        program: "echo",
+        count: (3000, 100),
+        measures: &[lower("memory", "B/conn")],
+        rate: false,
+        ..BUSY
+    },
+    Workload {
+        name: "connections-lua",
+        about: "the same with the Lua echo",
+        measured: Measured::Loaded(Load::Idle {
+            connections: 10_000,
+        }),
+        program: "echo",
+        count: (3000, 100),
+        measures: &[lower("memory", "B/conn")],
+        rate: false,
+        ..BUSY
+    },
+    Workload {
+        measured: Measured::Loaded(Load::Udp {
+            sockets: 50,
+            size: 64,
+        }),
+        program: "udp",
+        ..echo(
+            "echo-udp",
+            "UDP echo of a C service, 50 sockets, 64 bytes",
+            Kind::C,
+            50,
+            64,
+        )
     },
     Workload {
         name: "idle",
