@@ -6,7 +6,7 @@
 //! - what a thread sends after its start, connect or UDP destination counts, because the socket knows
 //!   of them at once; what it sends after its close does not;
 //! - what one thread sends on one socket stays in order, and each send goes out in one piece, because
-//!   writing and queueing happen under the socket's lock.
+//!   writing to a stream and queueing happen under the socket's lock.
 
 use super::event::{Owner, SocketId};
 use super::options::{Limits, Options};
@@ -416,28 +416,35 @@ impl SocketServer {
         }
     }
 
-    fn send_datagram(
-        &self,
-        mut socket: Locked<'_>,
+    fn send_datagram<'a>(
+        &'a self,
+        mut socket: Locked<'a>,
         gate: Gate,
         data: Outgoing<'_>,
         to: SocketAddr,
         priority: Priority,
     ) -> Result<(), Refused> {
-        if let (Gate::Write, Some(fd)) = (gate, &socket.fd) {
+        if let (Gate::Write, Some(fd)) = (gate, socket.fd.clone()) {
+            // Without the lock: a UDP socket may be the only one of a server, and everybody's. Datagrams that
+            // one thread sends stay in order all the same.
+            let id = socket.id;
+            drop(socket);
             let len = data.as_slice().len();
-            match sys::send_to(fd, data.as_slice(), &to) {
-                Ok(()) => {
-                    socket.count_write(len, self.now());
-                    return Ok(());
-                }
-                Err(error) if sys::is_transient(&error) => {}
-                Err(error) => {
-                    let id = socket.id;
-                    drop(socket);
-                    log_send_failure(id, &error);
-                    return Ok(());
-                }
+            let sent = sys::send_to(&fd, data.as_slice(), &to);
+            if let Err(error) = &sent
+                && !sys::is_transient(error)
+            {
+                log_send_failure(id, error);
+                return Ok(());
+            }
+            // If it ended meanwhile, so did its output.
+            let Some(again) = self.slots.lock(id) else {
+                return Ok(());
+            };
+            socket = again;
+            if sent.is_ok() {
+                socket.count_write(len, self.now());
+                return Ok(());
             }
         }
         socket.output.push_datagram(data, to, priority);
