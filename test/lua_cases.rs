@@ -9,6 +9,8 @@
 //!
 //! Comment lines at the top of a case may say
 //! `-- upstream: no <reason>` (it tests something of ours, or a defect that we do not repeat),
+//! `-- foreign: also` or `-- foreign: only` (run it, too or only, by upstream's executable with our modules and
+//! Lua code, `foreign::<name>`, where our core's additions are missing),
 //! `-- lua: 5.5` or `-- api: head` / `-- api: 1.8` (only for this Lua or API level),
 //! `-- config: key = value` (a setting; several lines are possible) and
 //! `-- limit: 60` (seconds it may take; 30 otherwise).
@@ -33,6 +35,15 @@ struct Case {
     lua: Option<String>,
     api: Option<String>,
     upstream: bool,
+    foreign: Foreign,
+}
+
+/// Whether a case is for our modules in upstream's executable.
+#[derive(PartialEq)]
+enum Foreign {
+    No,
+    Also,
+    Only,
 }
 
 fn main() {
@@ -57,11 +68,18 @@ fn trials() -> Vec<Trial> {
     if let Some(tree) = rebuilt() {
         trees.push(("rebuilt", tree));
     }
+    if let Some(tree) = foreign() {
+        trees.push(("foreign", tree));
+    }
     let mut trials = Vec::new();
     for (on, tree) in trees {
         for case in &cases {
-            let theirs = on == "rebuilt" || tree.is_upstream();
-            let applies = case.applies(&tree) && (case.upstream || !theirs);
+            let theirs = matches!(on, "rebuilt" | "upstream");
+            let meant = match on {
+                "foreign" => case.foreign != Foreign::No,
+                _ => case.foreign != Foreign::Only && (case.upstream || !theirs),
+            };
+            let applies = case.applies(&tree) && meant;
             let (tree, name) = (tree.clone(), case.name.clone());
             let (config, limit) = (case.config.clone(), case.limit);
             let trial = Trial::test(format!("{on}::{name}"), move || {
@@ -96,6 +114,13 @@ fn rebuilt() -> Option<Tree> {
     })
 }
 
+/// Upstream's executable with our modules and Lua code.
+fn foreign() -> Option<Tree> {
+    let (node, upstream) = (Tree::node(), Tree::upstream()?);
+    let same = node.lua_version() == upstream.lua_version() && node.level() == upstream.level();
+    (same && !node.is_upstream()).then(|| upstream.with_modules_of(&node).with_lua_of(&node))
+}
+
 fn names(folder: &Path) -> BTreeSet<String> {
     let entries = std::fs::read_dir(folder).unwrap_or_else(|e| panic!("{}: {e}", folder.display()));
     let paths = entries.map(|e| e.expect("a readable folder").path());
@@ -120,6 +145,7 @@ fn read(folder: &Path, name: &str) -> Case {
         lua: None,
         api: None,
         upstream: true,
+        foreign: Foreign::No,
     };
     for line in text.lines().map_while(|l| l.strip_prefix("--")) {
         let Some((key, value)) = line.split_once(':') else {
@@ -138,6 +164,9 @@ fn read(folder: &Path, name: &str) -> Case {
             "api" if ["head", "1.8"].contains(&value) => case.api = Some(value.to_owned()),
             "api" => panic!("{name}: unknown API level {value}"),
             "upstream" => case.upstream = !value.starts_with("no"),
+            "foreign" if value == "also" => case.foreign = Foreign::Also,
+            "foreign" if value == "only" => case.foreign = Foreign::Only,
+            "foreign" => panic!("{name}: foreign {value}"),
             // Prose with a colon in it.
             _ => {}
         }

@@ -507,4 +507,9 @@ M.udp_address = driver.udp_address
 M.netstat = driver.info
 M.resolve = driver.resolve
 
+-- option(id, name, value): true, or false and a reason.  Id 0: for sockets made from now on.  docs/config.md has the names.
+M.option = driver.option or function()
+	return false, "this core has no socket options"
+end
+
 return M

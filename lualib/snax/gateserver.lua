@@ -13,7 +13,8 @@ local OPEN <const> = "open"
 local HALF_CLOSED <const> = "half closed"	-- the peer is gone
 
 local state = {}	-- fd -> one of these
-local alive = 0	-- sockets that the core has accepted and not reported as closed
+local alive = {}	-- fds that the core has accepted and not reported as closed or failed
+local alive_count = 0
 
 local listener	-- socket id; a gate opens once, so it stays set
 local bound	-- while `open` waits: { thread = }, then also address, port
@@ -57,6 +58,19 @@ local function split_address(address)
 	return host:match "^%[(.*)%]$" or host, tonumber(port)
 end
 
+-- Settings of `open` that become options of the listener, and so of the connections it accepts.
+local OPTIONS <const> = { "write_limit", "write_action", "idle" }
+
+local function set_options(conf)
+	for _, name in ipairs(OPTIONS) do
+		local value = conf[name]
+		if value ~= nil then
+			assert(driver.option, "this core has no socket options")
+			assert(driver.option(listener, name, value))
+		end
+	end
+end
+
 local function new_commands(handler)
 	local command = {}
 
@@ -75,6 +89,12 @@ local function new_commands(handler)
 		conf.address = assert(bound.address, bound.failure)
 		conf.port = bound.port
 		bound = nil
+		local ok, err = pcall(set_options, conf)
+		if not ok then
+			closed = true
+			driver.close(listener)
+			error(err, 0)
+		end
 		driver.start(listener)
 		if handler.open then
 			return handler.open(source, conf)
@@ -124,6 +144,17 @@ local function new_events(handler)
 		end
 	end
 
+	-- A socket that fails may or may not be reported as closed afterwards.
+	local function gone(fd)
+		if alive[fd] then
+			alive[fd] = nil
+			alive_count = alive_count - 1
+		end
+		if state[fd] then
+			state[fd] = HALF_CLOSED
+		end
+	end
+
 	event.data = deliver
 	event.more = drain
 
@@ -135,8 +166,9 @@ local function new_events(handler)
 	end
 
 	function event.open(fd, address)
-		alive = alive + 1
-		if alive >= max_client then
+		alive[fd] = true
+		alive_count = alive_count + 1
+		if alive_count >= max_client then
 			driver.shutdown(fd)
 			return
 		end
@@ -151,10 +183,7 @@ local function new_events(handler)
 		if fd == listener then
 			return
 		end
-		alive = alive - 1
-		if state[fd] then
-			state[fd] = HALF_CLOSED
-		end
+		gone(fd)
 		if handler.disconnect then
 			handler.disconnect(fd)
 		end
@@ -162,6 +191,7 @@ local function new_events(handler)
 
 	event["error"] = function(fd, text)
 		if fd ~= listener then
+			gone(fd)
 			driver.shutdown(fd)
 			if handler.error then
 				handler.error(fd, text)

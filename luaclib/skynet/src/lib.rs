@@ -14,4 +14,5 @@ mod recvbuf;
 mod seri;
 mod skynet_core;
 mod socketdriver;
+mod socketoption;
 mod stm;

@@ -15,6 +15,7 @@ use crate::luax::{
     set_functions_with, set_integer, tagged_at, type_error,
 };
 use crate::recvbuf::RecvBuf;
+use crate::socketoption::option;
 
 unsafe extern "C" {
     fn inet_ntop(
@@ -740,6 +741,7 @@ const PLAIN: &[Entry] = &[
     (c"unpack", unpack),
     (c"udp_address", udp_address),
     (c"info", info),
+    (c"option", option),
     (c"resolve", resolve),
 ];
 
