@@ -226,7 +226,7 @@ api_level = "{}"
     let failed: Vec<&str> = log
         .iter()
         .map(String::as_str)
-        .filter(|l| l.starts_with("FAIL"))
+        .filter(|l| l.starts_with("FAIL "))
         .collect();
     let passed = Regex::new(r"^TEST \S+ PASSED (\d+)").expect("a valid pattern");
     let count = log

@@ -28,11 +28,11 @@ skynet.register_protocol {
 
 local command = {}
 
---- The texts of a source since the last call for it.
+--- The texts of a source, or of all without one, since the last call for it.
 function command.take(source)
 	local texts, rest = {}, {}
 	for _, line in ipairs(lines) do
-		if line.source == source then
+		if source == nil or line.source == source then
 			table.insert(texts, line.text)
 		else
 			table.insert(rest, line)
