@@ -412,6 +412,9 @@ on_both! {
         on.group("endless", &[]);
     }
 
+    socket(on) {
+        on.group("socket", &[]);
+    }
     core(on) {
         on.group("core", &[]);
     }
@@ -473,7 +476,7 @@ on_both! {
 fn cases_as_cxx() {
     let on = Subject::ours("cxx", CXX);
     for group in [
-        "command", "send", "launch", "error", "timer", "memory", "msglog", "core",
+        "command", "send", "launch", "error", "timer", "memory", "msglog", "socket", "core",
     ] {
         on.group(group, &[]);
     }

@@ -346,6 +346,7 @@ static const struct {
 	{ "msglog", msglog_cases },
 	{ "endless", endless_cases },
 	{ "timerx", timerx_cases },
+	{ "socket", socket_cases },
 	{ "socketx", socketx_cases },
 	{ "plain", plain_cases },
 	{ "core", core_cases },

@@ -206,6 +206,7 @@ extern const struct test_case memory_cases[];
 extern const struct test_case msglog_cases[];
 extern const struct test_case endless_cases[];
 extern const struct test_case timerx_cases[];
+extern const struct test_case socket_cases[];
 extern const struct test_case socketx_cases[];
 extern const struct test_case plain_cases[];
 extern const struct test_case core_cases[];
