@@ -4,6 +4,7 @@
 #
 #   make [linux] [LUA=5.4|5.5] [API=1.8|head]
 #   make test | test-wrap | storm | loom | loom-seeded | shuttle | miri | tsan | asan | check | demo | headers
+#   make fuzz [SECONDS=60]
 #   make clean | cleanall
 #   make bench [BENCH=WORKLOADS] [RUNS=] [THREADS=] [SCALE=] [SUBJECTS=] [SKYNET_UPSTREAM=]
 #   make install | uninstall [PREFIX=/usr/local] [DESTDIR=]
@@ -112,7 +113,7 @@ all: copies
 # the build script of the core left Lua.
 cargo:
 	@mkdir -p $(TARGET_DIR)
-	$(RUN_CARGO) build --release --workspace --exclude headers --exclude bench $(FEATURES) \
+	$(RUN_CARGO) build --release --workspace --exclude headers --exclude bench --exclude properties $(FEATURES) \
 		--message-format=json-render-diagnostics > $(TARGET_DIR)/build.json
 	$(RUN_CARGO) rustc --release --lib --crate-type cdylib,staticlib $(FEATURES) -- \
 		-C link-arg=-Wl,-soname,$(SONAME)
@@ -178,7 +179,7 @@ $(LUA_CLIB:%=$(LUA_CLIB_PATH)/%.so): stage
 
 # ---- tests and the rest ----
 
-.PHONY: test test-wrap storm loom loom-seeded shuttle miri tsan asan test-asan check demo bench headers clean \
+.PHONY: test test-wrap storm loom loom-seeded shuttle miri tsan asan test-asan fuzz check demo bench headers clean \
 	cleanall jemalloc update3rd
 
 STORM_SECONDS ?= 60
@@ -241,6 +242,28 @@ tsan:
 			--target x86_64-unknown-linux-gnu --release -p skynet --lib \
 			--no-default-features --features $(LUA_NAME) -- $(CORE_TESTS); \
 	else echo "skipped: the nightly toolchain has no rust-src"; fi
+
+# Each target of fuzz/ for a while, with AddressSanitizer and counters that tell the fuzzer what an input reached.
+# What it finds interesting is kept in target/fuzz, and what fails too; `cargo fuzz` works in fuzz/ as well.
+SECONDS ?= 60
+FUZZ_TARGETS := $(patsubst fuzz/fuzz_targets/%.rs,%,$(wildcard fuzz/fuzz_targets/*.rs))
+FUZZ_HOST := x86_64-unknown-linux-gnu
+FUZZ_DIR := $(CURDIR)/target/fuzz
+FUZZ_FLAGS := --cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
+	-Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
+	-Cllvm-args=-sanitizer-coverage-trace-compares -Ccodegen-units=1 -Cdebug-assertions -Zsanitizer=address
+fuzz:
+	@if $(NIGHTLY) --version >/dev/null 2>&1; then \
+		set -e; \
+		CARGO_TARGET_DIR=$(FUZZ_DIR) RUSTFLAGS='$(FUZZ_FLAGS)' $(NIGHTLY) build -q --release \
+			--manifest-path fuzz/Cargo.toml --target $(FUZZ_HOST); \
+		for name in $(FUZZ_TARGETS); do \
+			mkdir -p $(FUZZ_DIR)/corpus/$$name $(FUZZ_DIR)/artifacts/$$name; \
+			echo "== $$name, $(SECONDS) s"; \
+			$(FUZZ_DIR)/$(FUZZ_HOST)/release/$$name $(FUZZ_DIR)/corpus/$$name -max_total_time=$(SECONDS) \
+				-artifact_prefix=$(FUZZ_DIR)/artifacts/$$name/ -verbosity=0 -print_final_stats=1; \
+		done; \
+	else echo "skipped: there is no nightly toolchain"; fi
 
 # The long form of test/storm.rs.
 storm: stage

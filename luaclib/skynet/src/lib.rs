@@ -6,6 +6,7 @@
 mod cluster;
 mod crypt;
 mod debugchannel;
+mod frames;
 mod luax;
 mod memory;
 mod multicast;
