@@ -7,13 +7,15 @@ mod common;
 #[path = "sockets/lab.rs"]
 mod lab;
 
-use std::io::{BufReader, Read};
+use std::io::{BufReader, ErrorKind, Read, Write};
 use std::net::TcpStream;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use common::SOON;
-use lab::{Lab, long, ready};
+use lab::{Lab, long, ready, wait_until};
 
 // ---- several services write on one socket ----
 
@@ -77,4 +79,89 @@ fn writers_share_a_slow_socket() {
     let records = if long() { 1_250_000 } else { 20_000 };
     writers(1, records, true);
     writers(4, records, true);
+}
+
+// ---- more clients than descriptors ----
+
+/// How many descriptors the node may have.
+fn limit_descriptors(command: &mut Command, limit: u64) {
+    let set = move || {
+        let limit = libc::rlimit {
+            rlim_cur: limit,
+            rlim_max: limit,
+        };
+        // SAFETY: setrlimit only reads the struct.
+        match unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &limit) } {
+            0 => Ok(()),
+            _ => Err(std::io::Error::last_os_error()),
+        }
+    };
+    // SAFETY: the closure is a plain system call, which is allowed between fork and exec.
+    unsafe { command.pre_exec(set) };
+}
+
+fn exhausted(pollers: u32) {
+    const CLIENTS: usize = 500;
+    let config = format!("sk_poller = {pollers}");
+    let mut lab = Lab::front(&[], &config, |_, command| limit_descriptors(command, 64));
+    let mut clients: Vec<Option<TcpStream>> = Vec::new();
+    for number in 0..CLIENTS as u32 {
+        let mut client = lab.connect();
+        client.write_all(&number.to_be_bytes()).expect("room");
+        client.set_nonblocking(true).expect("a socket");
+        clients.push(Some(client));
+    }
+    lab.node
+        .expect("^FRONT listener ERROR Too many open files$", SOON);
+
+    // They wait, and the node does nothing about it, apart from a look now and then.
+    let (begin, used) = (Instant::now(), lab.processor_time());
+    let told = lab.front_stats().refused;
+    thread::sleep(Duration::from_secs(3));
+    let used = lab.processor_time() - used;
+    let stats = lab.front_stats();
+    let seconds = begin.elapsed().as_secs_f64();
+    println!("{pollers} pollers: {used:?} in {seconds:.1} s, {stats:?}");
+    assert!(
+        used.as_secs_f64() < 0.1 * seconds,
+        "{used:?} of {seconds} s"
+    );
+    let errors = stats.refused - told;
+    assert!(
+        errors as f64 <= seconds + 1.0,
+        "{errors} errors in {seconds} s"
+    );
+    assert!((10..64).contains(&stats.accepted), "{stats:?}");
+
+    // As soon as some go, others come.
+    let mut left = CLIENTS;
+    wait_until("500 echoes", 4 * SOON, || {
+        for (number, place) in (0u32..).zip(&mut clients) {
+            let Some(client) = place else { continue };
+            let mut back = [0; 4];
+            match client.read(&mut back) {
+                Ok(4) => assert_eq!(u32::from_be_bytes(back), number),
+                Ok(n) => panic!("client {number} reads {n} bytes"),
+                Err(e) if e.kind() == ErrorKind::WouldBlock => continue,
+                Err(e) => panic!("client {number}: {e}"),
+            }
+            *place = None;
+            left -= 1;
+        }
+        left == 0
+    });
+    lab.expect_front("all are served", SOON, |s| {
+        s.accepted == CLIENTS as u64 && s.ended == CLIENTS as u64
+    });
+    lab.quit();
+}
+
+#[test]
+fn clients_wait_for_descriptors() {
+    exhausted(1);
+}
+
+#[test]
+fn clients_wait_for_descriptors_with_four_pollers() {
+    exhausted(4);
 }
