@@ -8,14 +8,16 @@ mod common;
 mod lab;
 
 use std::io::{BufReader, ErrorKind, Read, Write};
-use std::net::TcpStream;
+use std::net::{Ipv4Addr, TcpStream};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::SOON;
-use lab::{Lab, long, ready, wait_until};
+use common::{SOON, skipped};
+use lab::{Lab, echo, long, ready, wait_until};
 
 // ---- several services write on one socket ----
 
@@ -164,4 +166,301 @@ fn clients_wait_for_descriptors() {
 #[test]
 fn clients_wait_for_descriptors_with_four_pollers() {
     exhausted(4);
+}
+
+// ---- clients that do not read ----
+
+const MIB: u64 = 1 << 20;
+
+/// Has one client talk with the node while `work` is done, and says how often it was answered.
+fn beside_an_echo(lab: &mut Lab, work: impl FnOnce(&mut Lab)) -> u64 {
+    let mut client = lab.connect();
+    let over = Arc::new(AtomicBool::new(false));
+    let until = over.clone();
+    let talker = thread::spawn(move || {
+        let mut rounds = 0;
+        while !until.load(Ordering::Relaxed) {
+            // What one first read takes, so that the answer is one write and nothing waits for an acknowledgement.
+            echo(&mut client, &[b'e'; 64]);
+            rounds += 1;
+        }
+        rounds
+    });
+    work(lab);
+    assert!(!talker.is_finished(), "an answer did not come");
+    over.store(true, Ordering::Relaxed);
+    talker.join().expect("every answer came")
+}
+
+/// Two hundred at a time are sent to all the time and never read. They are thrown out, and others come in their
+/// place. The node never has more than `bound` bytes of output for them.
+fn flood(pollers: u32, config: &str, bound: u64) {
+    const AT_A_TIME: u64 = 200;
+    const ALL: u64 = 600;
+    let config =
+        format!("thread = 1 sk_poller = {pollers} sk_write_limit_action = 'close' {config}");
+    // The allocator is to give back what is freed: otherwise, if it had become one large piece, it would lie
+    // idle for ten seconds, and small requests take new memory beside it.
+    let mut lab = Lab::front(&[], &config, |_, command| {
+        command.env("JE_MALLOC_CONF", "dirty_decay_ms:0");
+    });
+    let before = lab.memory("VmHWM");
+    let mut clients = Vec::new();
+    let rounds = beside_an_echo(&mut lab, |lab| {
+        let end = Instant::now() + 4 * SOON;
+        loop {
+            let stats = lab.front_stats();
+            if stats.errors == ALL {
+                break;
+            }
+            assert!(Instant::now() < end, "{stats:?}\n{}", lab.node.report());
+            while (clients.len() as u64) < ALL.min(stats.errors + AT_A_TIME) {
+                let mut client = lab.connect_from(Ipv4Addr::LOCALHOST, Some(4096));
+                client.write_all(b"F").expect("room");
+                clients.push(client);
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+    });
+    let used = lab.memory("VmHWM") - before;
+    let stats = lab.front_stats();
+    println!(
+        "{pollers} pollers: {} MiB offered, {} MiB used, {rounds} echoes, {stats:?}",
+        stats.flooded / MIB,
+        used / MIB
+    );
+    // A quarter for what the allocator needs, and something for the connections.
+    let bound = bound + bound / 4 + 32 * MIB;
+    assert!(used < bound, "{used} of {bound} bytes");
+    assert!(stats.flooded > 4 * used, "there was nothing to keep");
+    // They were reset, so that nothing is left of them in the kernel either.
+    for client in &mut clients {
+        let mut rest = Vec::new();
+        let end = client.read_to_end(&mut rest).expect_err("a reset");
+        assert_eq!(end.kind(), ErrorKind::ConnectionReset);
+    }
+    let said = lab
+        .node
+        .count("does not take its output, .* bytes wait, closed$");
+    assert!(said > 0, "{}", lab.node.report());
+    lab.expect_front("all ended", SOON, |s| s.ended == ALL + 1);
+    lab.quit();
+}
+
+#[test]
+fn who_does_not_read_is_thrown_out() {
+    flood(1, "sk_write_limit = '1M'", 200 * (MIB + 32768));
+    flood(4, "sk_write_limit = '1M'", 200 * (MIB + 32768));
+}
+
+#[test]
+fn all_together_may_have_so_much() {
+    flood(1, "sk_write_limit_total = '16M'", 16 * MIB);
+    flood(4, "sk_write_limit_total = '16M'", 16 * MIB);
+}
+
+/// Clients that ask and do not read the answers are not read any more, so that they have to wait. When they read
+/// at last, they get everything.
+fn pause(pollers: u32) {
+    const CLIENTS: usize = 4;
+    /// Far more than the kernel keeps for both ends of a connection.
+    const EACH: usize = 48 << 20;
+    let config =
+        format!("sk_poller = {pollers} sk_write_limit = '1M' sk_write_limit_action = 'pause'");
+    let mut lab = Lab::front(&[], &config, |_, command| {
+        command.env("JE_MALLOC_CONF", "dirty_decay_ms:0");
+    });
+    let before = lab.memory("VmHWM");
+    // The first byte may not be the one that asks for a flood.
+    let question: Vec<u8> = (0..EACH).map(|at| (at % 251) as u8).collect();
+    let asked: [AtomicUsize; CLIENTS] = Default::default();
+    let rounds = beside_an_echo(&mut lab, |lab| {
+        let clients: Vec<TcpStream> = (0..CLIENTS)
+            .map(|_| lab.connect_from(Ipv4Addr::LOCALHOST, Some(16384)))
+            .collect();
+        thread::scope(|scope| {
+            for (mut client, asked) in clients.iter().zip(&asked) {
+                let question = &question;
+                scope.spawn(move || {
+                    for piece in question.chunks(1 << 16) {
+                        client.write_all(piece).expect("in the end it is read");
+                        asked.fetch_add(piece.len(), Ordering::Relaxed);
+                        // Not faster than the service can answer: what it has not seen yet is no output.
+                        thread::sleep(Duration::from_millis(1));
+                    }
+                });
+            }
+            // They are stuck when nothing moved for a second.
+            let sum = || {
+                asked
+                    .iter()
+                    .map(|a| a.load(Ordering::Relaxed))
+                    .sum::<usize>()
+            };
+            let (mut last, mut since) = (0, Instant::now());
+            let mut report = String::new();
+            wait_until("all are stuck", SOON, || {
+                let now = sum();
+                if now != last {
+                    (last, since) = (now, Instant::now());
+                }
+                report = format!("{:?}", asked);
+                since.elapsed() > Duration::from_secs(1)
+            });
+            println!("{pollers} pollers: stuck at {report}");
+            let stuck = asked.iter().all(|a| a.load(Ordering::Relaxed) < EACH);
+            assert!(stuck, "the node read everything: {report}");
+            for client in &clients {
+                let question = &question;
+                scope.spawn(move || {
+                    let mut answer = vec![0; EACH];
+                    let mut client = client;
+                    client.read_exact(&mut answer).expect("all comes back");
+                    assert!(&answer == question, "another answer");
+                });
+            }
+        });
+    });
+    let used = lab.memory("VmHWM") - before;
+    println!(
+        "{pollers} pollers: {} MiB used, {rounds} echoes",
+        used / MIB
+    );
+    // Each may have its limit, and what one read brought in.
+    let bound = CLIENTS as u64 * 3 * MIB + 32 * MIB;
+    assert!(used < bound, "{used} of {bound} bytes");
+    let said = lab
+        .node
+        .count("does not take its output, .* bytes wait, not read meanwhile$");
+    assert!(said >= CLIENTS, "{}", lab.node.report());
+    let stats = lab.front_stats();
+    assert_eq!(stats.errors, 0, "{stats:?}");
+    lab.quit();
+}
+
+#[test]
+fn who_does_not_read_is_not_read() {
+    pause(1);
+    pause(4);
+}
+
+/// A warning changes nothing else.
+#[test]
+fn who_does_not_read_is_warned_of() {
+    const ALL: usize = 12 << 20;
+    let mut lab = Lab::new(&[], "sk_write_limit = '1M' sk_write_limit_action = 'warn'");
+    let (mut client, id, _) = lab.accept();
+    lab.say(&format!("start {id}"));
+    for _ in 0..3 {
+        assert_eq!(
+            lab.ask(&format!("send {id} {}", ALL / 3), "^send "),
+            "send 0"
+        );
+    }
+    lab.node
+        .expect("does not take its output, [0-9]+ bytes wait$", SOON);
+    let mut all = vec![0; ALL];
+    client.read_exact(&mut all).expect("all comes");
+    let right = all.chunks(ALL / 3).flat_map(|part| part.iter().enumerate());
+    let wrong = right
+        .clone()
+        .find(|(at, byte)| usize::from(**byte) != at % 251);
+    assert_eq!(wrong, None);
+    // It is as usable as before.
+    client.write_all(b"still here").expect("the node reads");
+    lab.node.expect(&format!("^EVENT DATA {id} 10 $"), SOON);
+    lab.quit();
+}
+
+// ---- ten thousand connections ----
+
+/// Through a gate: each sends a packet and gets it back, half of the clients leave, the others are sent away.
+fn ten_thousand(pollers: u32) {
+    const CLIENTS: usize = 10_000;
+    let most = CLIENTS as u64 + 200;
+    if let Err(why) = raise_descriptors(most) {
+        return skipped(&why);
+    }
+    let config = format!("sk_poller = {pollers} sk_backlog = 1024");
+    let mut lab = Lab::changed(&["watchdog"], &config, |_, command| {
+        limit_descriptors(command, most);
+    });
+    lab.say(&format!("launch watchdog {} {CLIENTS}", lab.port));
+    lab.node.expect("^WATCHDOG ready$", SOON);
+    let before = lab.descriptors();
+    let mut clients: Vec<TcpStream> = Vec::new();
+    for number in 0..CLIENTS as u32 {
+        let mut client = lab.connect();
+        let mut packet = vec![0, 0];
+        packet.extend(number.to_be_bytes());
+        packet.extend(vec![number as u8; number as usize % 300]);
+        let length = packet.len() as u16 - 2;
+        packet[..2].copy_from_slice(&length.to_be_bytes());
+        client.write_all(&packet).expect("room");
+        clients.push(client);
+    }
+    lab.node
+        .expect(&format!("^WATCHDOG opened {CLIENTS}$"), 2 * SOON);
+    assert_eq!(lab.descriptors(), before + CLIENTS);
+    for (number, client) in (0u32..).zip(&mut clients) {
+        let mut head = [0; 6];
+        let read = client.read_exact(&mut head);
+        read.unwrap_or_else(|e| panic!("client {number}: {e}\n{}", lab.node.report()));
+        assert_eq!(head[2..], number.to_be_bytes());
+        let rest = number as usize % 300;
+        assert_eq!(
+            usize::from(u16::from_be_bytes([head[0], head[1]])),
+            rest + 4
+        );
+        let mut bytes = vec![0; rest];
+        client.read_exact(&mut bytes).expect("a whole packet");
+        assert!(bytes.iter().all(|b| *b == number as u8));
+    }
+    let sent_away = clients.split_off(CLIENTS / 2);
+    drop(clients);
+    lab.node
+        .expect(&format!("^WATCHDOG closed {}$", CLIENTS / 2), 2 * SOON);
+    lab.say("tell .watchdog kick");
+    lab.node
+        .expect(&format!("^WATCHDOG closed {CLIENTS}$"), 2 * SOON);
+    for mut client in sent_away {
+        let mut rest = Vec::new();
+        let end = client.read_to_end(&mut rest);
+        assert!(matches!(end, Ok(0)), "{end:?}, {rest:?}");
+    }
+    lab.expect_descriptors(before);
+    let opened = lab.ask("tell .watchdog stats", "^WATCHDOG opened");
+    assert_eq!(opened, format!("WATCHDOG opened {CLIENTS}"));
+    lab.quit();
+}
+
+/// Lets this process have so many descriptors.
+fn raise_descriptors(least: u64) -> Result<(), String> {
+    let mut limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: getrlimit fills in the struct.
+    unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) };
+    // Other tests run beside this one.
+    let least = least + 2000;
+    if limit.rlim_cur >= least {
+        return Ok(());
+    }
+    limit.rlim_cur = limit.rlim_max;
+    // SAFETY: setrlimit only reads the struct.
+    let set = unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &limit) };
+    if set == 0 && limit.rlim_max >= least {
+        return Ok(());
+    }
+    let most = limit.rlim_max;
+    Err(format!(
+        "{least} descriptors are too many, the limit is {most}"
+    ))
+}
+
+#[test]
+fn ten_thousand_connections() {
+    ten_thousand(1);
+    ten_thousand(4);
 }

@@ -8,7 +8,7 @@
 #include "sock.h"
 
 #define SLOTS 65536
-#define CHUNK 65536
+#define CHUNK 32768
 
 enum { NOBODY, ACCEPTED, STARTED, FAILED, CLOSED };
 
@@ -21,6 +21,7 @@ struct connection {
 };
 
 struct front {
+	uint32_t handle;
 	int listener;
 	int ticking;
 	struct connection *slot;
@@ -95,7 +96,7 @@ tick(struct front *self, struct skynet_context *ctx)
 	self->floods = left;
 	self->ticking = left > 0;
 	if (self->ticking)
-		skynet_command(ctx, "TIMEOUT", "1");
+		skynet_send(ctx, 0, self->handle, PTYPE_CLIENT, 0, NULL, 0);
 }
 
 static void
@@ -107,7 +108,7 @@ data(struct front *self, struct skynet_context *ctx, struct connection *c, const
 		self->flood[self->floods++] = c->id;
 		if (!self->ticking) {
 			self->ticking = 1;
-			skynet_command(ctx, "TIMEOUT", "1");
+			skynet_send(ctx, 0, self->handle, PTYPE_CLIENT, 0, NULL, 0);
 		}
 	}
 	c->first = 0;
@@ -185,7 +186,7 @@ handle(struct skynet_context *ctx, void *ud, int type, int session, uint32_t sou
 	char text[160];
 
 	(void)session, (void)source;
-	if (type == PTYPE_RESPONSE) {
+	if (type == PTYPE_CLIENT) {
 		tick(self, ctx);
 	} else if (type == PTYPE_TEXT) {
 		say("FRONT accepted=%ld ended=%ld errors=%ld unstarted=%ld bytes=%llu flooded=%llu refused=%ld",
@@ -207,6 +208,7 @@ front_init(struct front *self, struct skynet_context *ctx, const char *parm)
 
 	sscanf(parm, "%63s %d", host, &port);
 	memset(self->chunk, 'x', CHUNK);
+	self->handle = self_handle(ctx);
 	skynet_callback(ctx, self, handle);
 	self->listener = skynet_socket_listen(ctx, host, port, 2048);
 	if (self->listener < 0)

@@ -34,6 +34,8 @@ pub struct Lab {
     pub stage: Stage,
     /// For whatever the node listens on.
     pub port: u16,
+    /// The puppet's listener, once there is one.
+    listener: i32,
 }
 
 /// The counters that `front.c` prints.
@@ -68,7 +70,12 @@ impl Lab {
         );
         let node = Node::start_changed(&stage, &settings, |command| change(&stage, command));
         let port = stage.port(1);
-        let mut lab = Lab { node, stage, port };
+        let mut lab = Lab {
+            node,
+            stage,
+            port,
+            listener: 0,
+        };
         lab.node.expect("^PUPPET ready$", SOON);
         lab
     }
@@ -130,6 +137,23 @@ impl Lab {
             assert!(Instant::now() < end, "{}", report());
             thread::sleep(Duration::from_millis(50));
         }
+    }
+
+    /// A connection that the puppet has accepted and not started, its id, and that of its listener.
+    pub fn accept(&mut self) -> (TcpStream, i32, i32) {
+        if self.listener == 0 {
+            let line = self.ask(&format!("listen {}", self.port), "^listen ");
+            self.listener = line.trim_start_matches("listen ").parse().expect("an id");
+            assert!(self.listener > 0, "{line}");
+            let started = format!("^EVENT CONNECT {} 0 start$", self.listener);
+            self.ask(&format!("start {}", self.listener), &started);
+        }
+        let client = self.connect();
+        let port = client.local_addr().expect("a socket").port();
+        let pattern = format!("^EVENT ACCEPT {} \\d+ 127.0.0.1:{port}$", self.listener);
+        let line = self.node.expect(&pattern, SOON);
+        let id = line.split(' ').nth(3).and_then(|w| w.parse().ok());
+        (client, id.expect("an id"), self.listener)
     }
 
     /// What the puppet has seen of a socket, as `NAME ud text`.
