@@ -8,7 +8,7 @@ mod common;
 mod lab;
 
 use std::io::{BufReader, ErrorKind, Read, Write};
-use std::net::{Ipv4Addr, TcpStream};
+use std::net::{Ipv4Addr, Shutdown, TcpStream};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use common::{SOON, skipped};
-use lab::{Lab, echo, long, ready, wait_until};
+use lab::{Lab, echo, long, ready, reset, wait_until};
 
 // ---- several services write on one socket ----
 
@@ -349,8 +349,9 @@ fn who_does_not_read_is_not_read() {
 fn who_does_not_read_is_warned_of() {
     const ALL: usize = 12 << 20;
     let mut lab = Lab::new(&[], "sk_write_limit = '1M' sk_write_limit_action = 'warn'");
-    let (mut client, id, _) = lab.accept();
-    lab.say(&format!("start {id}"));
+    lab.listen();
+    let (mut client, id) = lab.accept();
+    lab.start(id);
     for _ in 0..3 {
         assert_eq!(
             lab.ask(&format!("send {id} {}", ALL / 3), "^send "),
@@ -463,4 +464,194 @@ fn raise_descriptors(least: u64) -> Result<(), String> {
 fn ten_thousand_connections() {
     ten_thousand(1);
     ten_thousand(4);
+}
+
+// ---- the order of events ----
+
+/// Twenty thousand clients that send and leave at once. `front.c` checks what it is told: of each its ACCEPT
+/// before anything else.
+fn short(pollers: u32) {
+    const THREADS: u8 = 4;
+    const EACH: u64 = 5_000;
+    let mut lab = Lab::front(&[], &format!("sk_poller = {pollers}"), |_, _| ());
+    let before = lab.descriptors();
+    thread::scope(|scope| {
+        for number in 0..THREADS {
+            let lab = &lab;
+            scope.spawn(move || {
+                // Each thread has its own address, and with it its own ports.
+                let source = Ipv4Addr::new(127, 0, 0, 10 + number);
+                for round in 0..EACH {
+                    let mut client = lab.connect_from(source, None);
+                    client.write_all(b"short life").expect("room");
+                    if round % 8 == 0 {
+                        reset(client);
+                    }
+                }
+            });
+        }
+    });
+    let all = u64::from(THREADS) * EACH;
+    lab.expect_front("every client came and went", 2 * SOON, |s| {
+        s.accepted == all && s.ended == all
+    });
+    let stats = lab.front_stats();
+    println!("{pollers} pollers: {stats:?}");
+    // What was reset may be lost.
+    let least = 10 * (all - all / 8);
+    assert!((least..=10 * all).contains(&stats.bytes), "{stats:?}");
+    lab.expect_descriptors(before);
+    lab.quit();
+}
+
+#[test]
+fn accept_comes_first() {
+    short(1);
+    short(4);
+}
+
+// ---- resets ----
+
+/// The last events of a socket, from its first CLOSE or ERROR on.
+fn end_of(events: &[String]) -> &[String] {
+    let first = |e: &String| e.starts_with("CLOSE") || e.starts_with("ERROR");
+    &events[events.iter().position(first).unwrap_or(events.len())..]
+}
+
+/// How a connection comes about.
+#[derive(Clone, Copy, PartialEq)]
+enum Way {
+    In,
+    Out,
+}
+
+/// Lets `scene` bring a connection into some state; then its client resets it. The owner sees one of `ends`, and
+/// after it has closed the socket nothing more.
+fn reset_in(
+    pollers: u32,
+    name: &str,
+    way: Way,
+    ends: &[&[&str]],
+    scene: impl Fn(&mut Lab, &mut TcpStream, i32),
+) {
+    let mut lab = Lab::new(&[], &format!("sk_poller = {pollers}"));
+    if way == Way::In {
+        lab.listen();
+    }
+    let before = lab.descriptors();
+    for _ in 0..8 {
+        let (mut client, id) = match way {
+            Way::In => lab.accept(),
+            Way::Out => lab.dial(),
+        };
+        scene(&mut lab, &mut client, id);
+        let closed = end_of(&lab.events(id)).len();
+        reset(client);
+        if closed == 0 {
+            lab.node
+                .expect(&format!("^EVENT (CLOSE|ERROR) {id} "), SOON);
+        }
+        // What comes of itself has come when the descriptor is gone; an owner closes what it was told the end of.
+        lab.say(&format!("close {id}"));
+        lab.expect_descriptors(before);
+        // The id is gone, and what was to be said about it was said.
+        lab.ask(
+            &format!("start {id}"),
+            &format!("^EVENT ERROR {id} 0 invalid socket$"),
+        );
+        let events = lab.events(id);
+        let end = end_of(&events);
+        let (answer, end) = end.split_last().expect("the answer to start");
+        assert_eq!(answer, "ERROR 0 invalid socket");
+        let fits = ends.iter().any(|want| {
+            want.len() == end.len() && want.iter().zip(end).all(|(w, e)| e.starts_with(w))
+        });
+        assert!(fits, "{name}, {pollers} pollers: {events:?}");
+    }
+    lab.quit();
+}
+
+/// CLOSE, ERROR, or an ERROR and the CLOSE behind it: what the end of a connection may look like.
+const ANY_END: &[&[&str]] = &[&["CLOSE"], &["ERROR"], &["ERROR", "CLOSE"]];
+/// The owner knew already.
+const KNOWN: &[&[&str]] = &[&["CLOSE"]];
+
+fn resets(pollers: u32) {
+    reset_in(pollers, "accepted", Way::In, ANY_END, |_, _, _| ());
+    reset_in(pollers, "started", Way::In, ANY_END, |lab, client, id| {
+        lab.start(id);
+        client.write_all(b"hello").expect("room");
+        lab.node.expect(&format!("^EVENT DATA {id} 5 $"), SOON);
+    });
+    reset_in(pollers, "paused", Way::In, ANY_END, |lab, client, id| {
+        lab.start(id);
+        lab.say(&format!("pause {id}"));
+        client.write_all(b"hello").expect("room");
+    });
+    reset_in(pollers, "output", Way::In, ANY_END, |lab, _, id| {
+        lab.start(id);
+        lab.fill(id);
+    });
+    reset_in(pollers, "half closed", Way::In, KNOWN, |lab, client, id| {
+        lab.start(id);
+        client.shutdown(Shutdown::Write).expect("a socket");
+        lab.node.expect(&format!("^EVENT CLOSE {id} "), SOON);
+    });
+    reset_in(
+        pollers,
+        "half closed, output",
+        Way::In,
+        KNOWN,
+        |lab, client, id| {
+            lab.start(id);
+            lab.fill(id);
+            client.shutdown(Shutdown::Write).expect("a socket");
+            lab.node.expect(&format!("^EVENT CLOSE {id} "), SOON);
+        },
+    );
+    reset_in(
+        pollers,
+        "flush after close",
+        Way::In,
+        KNOWN,
+        |lab, client, id| {
+            lab.start(id);
+            lab.fill(id);
+            lab.say(&format!("close {id}"));
+            lab.node.expect(&format!("^EVENT CLOSE {id} "), SOON);
+            // It is still being written.
+            let mut some = [0; 1000];
+            client.read_exact(&mut some).expect("the output goes on");
+        },
+    );
+
+    reset_in(
+        pollers,
+        "connected",
+        Way::Out,
+        ANY_END,
+        |lab, client, id| {
+            client.write_all(b"hello").expect("room");
+            lab.node.expect(&format!("^EVENT DATA {id} 5 $"), SOON);
+        },
+    );
+    reset_in(
+        pollers,
+        "connected, output",
+        Way::Out,
+        ANY_END,
+        |lab, _, id| {
+            lab.fill(id);
+        },
+    );
+}
+
+#[test]
+fn resets_in_every_state() {
+    resets(1);
+}
+
+#[test]
+fn resets_in_every_state_with_four_pollers() {
+    resets(4);
 }

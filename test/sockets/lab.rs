@@ -2,7 +2,7 @@
 //! the system knows of it.
 
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::process::Command;
 use std::thread;
@@ -34,7 +34,7 @@ pub struct Lab {
     pub stage: Stage,
     /// For whatever the node listens on.
     pub port: u16,
-    /// The puppet's listener, once there is one.
+    /// The puppet's listener; 0 as long as there is none.
     listener: i32,
 }
 
@@ -139,21 +139,49 @@ impl Lab {
         }
     }
 
-    /// A connection that the puppet has accepted and not started, its id, and that of its listener.
-    pub fn accept(&mut self) -> (TcpStream, i32, i32) {
-        if self.listener == 0 {
-            let line = self.ask(&format!("listen {}", self.port), "^listen ");
-            self.listener = line.trim_start_matches("listen ").parse().expect("an id");
-            assert!(self.listener > 0, "{line}");
-            let started = format!("^EVENT CONNECT {} 0 start$", self.listener);
-            self.ask(&format!("start {}", self.listener), &started);
-        }
+    /// Has the puppet listen.
+    pub fn listen(&mut self) {
+        let line = self.ask(&format!("listen {}", self.port), "^listen ");
+        self.listener = number_in(&line, 1);
+        assert!(self.listener > 0, "{line}");
+        let started = format!("^EVENT CONNECT {} 0 start$", self.listener);
+        self.ask(&format!("start {}", self.listener), &started);
+    }
+
+    /// A connection that the puppet has accepted and not started, and its id.
+    pub fn accept(&mut self) -> (TcpStream, i32) {
         let client = self.connect();
         let port = client.local_addr().expect("a socket").port();
         let pattern = format!("^EVENT ACCEPT {} \\d+ 127.0.0.1:{port}$", self.listener);
         let line = self.node.expect(&pattern, SOON);
-        let id = line.split(' ').nth(3).and_then(|w| w.parse().ok());
-        (client, id.expect("an id"), self.listener)
+        (client, number_in(&line, 3))
+    }
+
+    /// A connection that the puppet has made, and its id.
+    pub fn dial(&mut self) -> (TcpStream, i32) {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let port = listener.local_addr().expect("a socket").port();
+        let line = self.ask(&format!("connect 127.0.0.1 {port}"), "^connect ");
+        let id = number_in(&line, 1);
+        self.node
+            .expect(&format!("^EVENT CONNECT {id} 0 127.0.0.1$"), SOON);
+        let (client, _) = listener.accept().expect("somebody connected");
+        (ready(client), id)
+    }
+
+    /// Starts a connection and waits until it is.
+    pub fn start(&mut self, id: i32) {
+        let started = format!("^EVENT CONNECT {id} 0 start$");
+        self.ask(&format!("start {id}"), &started);
+    }
+
+    /// Sends so much that some of it has to wait in the node, if the client does not read.
+    pub fn fill(&mut self, id: i32) {
+        for _ in 0..2 {
+            let sent = self.ask(&format!("send {id} 8000000"), "^send ");
+            assert_eq!(sent, "send 0");
+        }
+        self.node.expect(&format!("^EVENT WARNING {id} "), SOON);
     }
 
     /// What the puppet has seen of a socket, as `NAME ud text`.
@@ -251,6 +279,13 @@ impl Lab {
         let wrong = wrong - self.node.count("^EVENT ERROR .* invalid socket$");
         assert_eq!(wrong, 0, "{}", self.node.report());
     }
+}
+
+/// The number at a place of a line, counted from 0.
+#[track_caller]
+pub fn number_in(line: &str, place: usize) -> i32 {
+    let word = line.split(' ').nth(place).and_then(|w| w.parse().ok());
+    word.unwrap_or_else(|| panic!("no number at {place} of {line}"))
 }
 
 /// Nothing a client waits for takes forever.
