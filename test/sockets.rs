@@ -16,8 +16,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::{SOON, skipped};
-use lab::{Lab, echo, long, ready, reset, wait_until};
+use common::{SOON, Stage, skipped, tree};
+use lab::{Lab, echo, long, matches, number_in, ready, reset, wait_until};
 
 // ---- several services write on one socket ----
 
@@ -654,4 +654,190 @@ fn resets_in_every_state() {
 #[test]
 fn resets_in_every_state_with_four_pollers() {
     resets(4);
+}
+
+// ---- idle connections, options ----
+
+fn idle(pollers: u32) {
+    let config = format!("sk_poller = {pollers} sk_idle_seconds = 2");
+    let mut lab = Lab::front(&[], &config, |_, _| ());
+    let begin = Instant::now();
+    let mut silent = lab.connect();
+    echo(&mut silent, b"the last word");
+    let never = lab.connect();
+    let mut talking = lab.connect();
+    let end_of = |client: TcpStream| {
+        thread::spawn(move || {
+            let mut client = client;
+            let end = client.read(&mut [0]);
+            let kind = end.expect_err("a reset").kind();
+            assert_eq!(kind, ErrorKind::ConnectionReset);
+            begin.elapsed()
+        })
+    };
+    let ends = [&silent, &never].map(|c| end_of(c.try_clone().expect("a descriptor")));
+    // It says something far more often than it has to.
+    while begin.elapsed() < Duration::from_secs(5) {
+        echo(&mut talking, b".");
+        thread::sleep(Duration::from_millis(50));
+    }
+    for end in ends {
+        let after = end.join().expect("a reset came");
+        assert!(after >= Duration::from_secs(2), "after {after:?} only");
+    }
+    let stats = lab.front_stats();
+    assert_eq!((stats.accepted, stats.errors), (3, 2), "{stats:?}");
+    drop(never);
+    drop(silent);
+    drop(talking);
+    lab.expect_front("all ended", SOON, |s| s.ended == 3 && s.errors == 2);
+    lab.quit();
+}
+
+#[test]
+fn silent_connections_end() {
+    idle(1);
+}
+
+#[test]
+fn silent_connections_end_with_four_pollers() {
+    idle(4);
+}
+
+/// The options that the config asks for are those of the descriptors, accepted and connected.
+#[test]
+fn descriptors_have_their_options() {
+    let config = "sk_keepalive = '77,8,5' sk_nodelay = true";
+    for (config, wanted) in [
+        (config, "idle=77 interval=8 count=5 nodelay=1"),
+        ("", "idle=[0-9]+ interval=[0-9]+ count=[0-9]+ nodelay=0"),
+    ] {
+        let mut lab = Lab::new(&[], config);
+        lab.listen();
+        let (accepted, _) = lab.accept();
+        let (connected, _) = lab.dial();
+        for client in [accepted, connected] {
+            let port = client.local_addr().expect("a socket").port();
+            let line = lab.ask(&format!("options {port}"), "^options ");
+            let wanted = format!("^options keepalive=1 {wanted}$");
+            assert!(matches(&line, &wanted), "{line}, not {wanted}");
+        }
+        lab.quit();
+    }
+}
+
+// ---- names that are never found ----
+
+/// Has the look-up of names that end in `.blackhole` wait for the file `end` of the stage.
+fn blackhole(stage: &Stage, command: &mut Command) {
+    stage.c_module(&tree::package().join("test/sockets/blackhole.c"));
+    command
+        .env("LD_PRELOAD", stage.file("extra/blackhole.so"))
+        .env("BLACKHOLE_END", stage.file("end"));
+}
+
+const PENDING: usize = 100;
+
+/// Begins connects to names that are not found; their ids.
+fn dial_nowhere(lab: &mut Lab) -> Vec<i32> {
+    for number in 0..PENDING {
+        lab.say(&format!("connect name{number}.blackhole 80"));
+    }
+    let pattern = r"^connect \d+ name\d+\.blackhole$";
+    lab.node.expect_count(pattern, PENDING, SOON);
+    let lines = lab.node.lines();
+    let begun = lines.iter().filter(|l| matches(&l.text, pattern));
+    begun.map(|l| number_in(&l.text, 1)).collect()
+}
+
+/// While a hundred look-ups hang everything else goes on, and a connect that nobody wants any more ends at once.
+fn nowhere(pollers: u32) {
+    const CLIENTS: usize = 50;
+    let rounds = if long() { 1_000 } else { 20 };
+    let config = format!("sk_poller = {pollers}");
+    let mut lab = Lab::front(&[], &config, blackhole);
+    // The look-up is the one that hangs, and others are as ever.
+    lab.ask("connect localhost 1", r"^connect \d+ localhost$");
+    lab.node
+        .expect(r"^EVENT ERROR \d+ 0 Connection refused$", SOON);
+    let ids = dial_nowhere(&mut lab);
+
+    let mut times: Vec<Duration> = thread::scope(|scope| {
+        let clients: Vec<_> = (0..CLIENTS)
+            .map(|_| {
+                let mut client = lab.connect();
+                scope.spawn(move || {
+                    let mut times = Vec::new();
+                    for _ in 0..rounds {
+                        let begin = Instant::now();
+                        echo(&mut client, b"is anybody there?");
+                        times.push(begin.elapsed());
+                    }
+                    times
+                })
+            })
+            .collect();
+        let times = clients.into_iter();
+        times
+            .flat_map(|c| c.join().expect("every answer"))
+            .collect()
+    });
+    times.sort();
+    println!(
+        "{pollers} pollers: {} echoes beside {PENDING} look-ups, 99 % within {:?}",
+        times.len(),
+        times[times.len() * 99 / 100]
+    );
+    // Addresses need no look-up.
+    let (mut client, id) = lab.dial();
+    client.write_all(b"hello").expect("room");
+    lab.node.expect(&format!("^EVENT DATA {id} 5 $"), SOON);
+    assert_eq!(lab.node.count("^EVENT (CONNECT|ERROR|CLOSE) "), 2);
+
+    // Closing each gives its CLOSE, and nothing else ever.
+    let (gone, kept) = ids.split_at(PENDING / 2);
+    for id in gone {
+        lab.say(&format!("close {id}"));
+    }
+    for id in gone {
+        lab.node.expect(&format!("^EVENT CLOSE {id} 0 $"), SOON);
+    }
+    // At last they are not found.
+    lab.stage.write("end", "");
+    for id in kept {
+        let failed = format!("^EVENT ERROR {id} 0 Name or service not known$");
+        lab.node.expect(&failed, SOON);
+    }
+    for id in &ids {
+        assert_eq!(lab.events(*id).len(), 1, "{:?}", lab.events(*id));
+    }
+    lab.quit();
+}
+
+#[test]
+fn look_ups_hold_nobody_up() {
+    nowhere(1);
+    nowhere(4);
+}
+
+/// A connect has its time, look-up included; and a node that ends does not wait for look-ups.
+#[test]
+fn look_ups_have_a_limit() {
+    for pollers in [1, 4] {
+        let config = format!("sk_poller = {pollers} sk_connect_seconds = 1 sk_resolver = 4");
+        let mut lab = Lab::changed(&[], &config, blackhole);
+        let begin = Instant::now();
+        let ids = dial_nowhere(&mut lab);
+        for id in &ids {
+            let failed = format!("^EVENT ERROR {id} 0 Connection timed out$");
+            lab.node.expect(&failed, SOON);
+        }
+        let took = begin.elapsed();
+        println!("{pollers} pollers: {PENDING} connects given up within {took:?}");
+        assert!(took >= Duration::from_secs(1), "{took:?} only");
+        for id in &ids {
+            assert_eq!(lab.events(*id).len(), 1, "{:?}", lab.events(*id));
+        }
+        lab.quit();
+    }
 }

@@ -1,6 +1,6 @@
 /*
  * To be preloaded: names that end in `.blackhole` are not looked up until the file $BLACKHOLE_END exists, and
- * do not exist then. Everything else is looked up as ever.
+ * do not exist then. Everything else is looked up as ever; whether a name is an address can be asked of any.
  */
 #define _GNU_SOURCE
 
@@ -18,9 +18,10 @@ getaddrinfo(const char *host, const char *service, const struct addrinfo *hints,
 {
 	static const char end[] = ".blackhole";
 	size_t n = host == NULL ? 0 : strlen(host);
+	int numeric = hints != NULL && (hints->ai_flags & AI_NUMERICHOST) != 0;
 	look_up real;
 
-	if (n > sizeof end - 1 && strcmp(host + n - (sizeof end - 1), end) == 0) {
+	if (!numeric && n > sizeof end - 1 && strcmp(host + n - (sizeof end - 1), end) == 0) {
 		const char *file = getenv("BLACKHOLE_END");
 		struct timespec nap = { 0, 20 * 1000 * 1000 };
 		while (file == NULL || access(file, F_OK) != 0)

@@ -9,7 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use regex::Regex;
-use rustix::net::{AddressFamily, SocketType, bind, connect, socket, sockopt};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, connect, socket_with, sockopt};
 
 use super::common::{Node, SOON, Stage, Tree, tree};
 
@@ -255,7 +255,9 @@ impl Lab {
     /// A connection with a small input buffer and a source address of its own choice.
     pub fn connect_from(&self, source: Ipv4Addr, input: Option<usize>) -> TcpStream {
         let dial = || -> rustix::io::Result<OwnedFd> {
-            let fd = socket(AddressFamily::INET, SocketType::STREAM, None)?;
+            // Not for the nodes that other tests start meanwhile.
+            let flags = SocketFlags::CLOEXEC;
+            let fd = socket_with(AddressFamily::INET, SocketType::STREAM, flags, None)?;
             if let Some(bytes) = input {
                 sockopt::set_socket_recv_buffer_size(&fd, bytes)?;
             }
@@ -279,6 +281,11 @@ impl Lab {
         let wrong = wrong - self.node.count("^EVENT ERROR .* invalid socket$");
         assert_eq!(wrong, 0, "{}", self.node.report());
     }
+}
+
+/// Whether a pattern is found in a text.
+pub fn matches(text: &str, pattern: &str) -> bool {
+    Regex::new(pattern).expect("a valid pattern").is_match(text)
 }
 
 /// The number at a place of a line, counted from 0.
