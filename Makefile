@@ -3,8 +3,8 @@
 # projects look: skynet, libskynet.so, cservice/*.so, luaclib/*.so, skynet-src and 3rd/lua.
 #
 #   make [linux] [LUA=5.4|5.5] [API=1.8|head]
-#   make test | test-wrap | storm | loom | loom-seeded | shuttle | miri | tsan | asan | check | demo | headers
-#   make fuzz [SECONDS=60]
+#   make test | test-wrap | storm | sockets-long | loom | loom-seeded | shuttle | miri | tsan | asan | check
+#   make demo | headers | fuzz [SECONDS=60]
 #   make clean | cleanall
 #   make bench [BENCH=WORKLOADS] [RUNS=] [THREADS=] [SCALE=] [SUBJECTS=] [SKYNET_UPSTREAM=]
 #   make install | uninstall [PREFIX=/usr/local] [DESTDIR=]
@@ -179,8 +179,8 @@ $(LUA_CLIB:%=$(LUA_CLIB_PATH)/%.so): stage
 
 # ---- tests and the rest ----
 
-.PHONY: test test-wrap storm loom loom-seeded shuttle miri tsan asan test-asan fuzz check demo bench headers clean \
-	cleanall jemalloc update3rd
+.PHONY: test test-wrap storm sockets-long loom loom-seeded shuttle miri tsan asan test-asan fuzz check demo bench \
+	headers clean cleanall jemalloc update3rd
 
 STORM_SECONDS ?= 60
 STORM_CYCLES ?= 1000
@@ -269,6 +269,11 @@ fuzz:
 storm: stage
 	SKYNET_NODE=$(NODE) SKYNET_STORM_SECONDS=$(STORM_SECONDS) SKYNET_STORM_CYCLES=$(STORM_CYCLES) \
 		$(RUN_CARGO) test --release -p skynet --test storm $(FEATURES) -- --nocapture
+
+# The long forms of test/sockets.rs.
+sockets-long: stage
+	SKYNET_NODE=$(NODE) SKYNET_SOCKETS_LONG=1 \
+		$(RUN_CARGO) test --release -p skynet --test sockets $(FEATURES) -- --nocapture
 
 check: stage
 	$(RUN_CARGO) fmt --all --check

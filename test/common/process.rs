@@ -456,6 +456,12 @@ impl Node {
         Node::start_args(stage, &["config"])
     }
 
+    /// The same, with a last change of the command.
+    pub fn start_changed(stage: &Stage, config: &str, change: impl FnOnce(&mut Command)) -> Node {
+        stage.write("config", &format!("{}{config}\n", base(stage)));
+        Node::start_with(stage, &["config"], change)
+    }
+
     /// Starts a node with a command line of its own, in the directory of the stage.
     pub fn start_args(stage: &Stage, args: &[&str]) -> Node {
         Node::start_with(stage, args, |_| ())
