@@ -41,11 +41,10 @@ function handler.message(fd, msg, size)
 	end
 end
 
+-- Also of a connection that failed before, and of one too many, which was never opened.
 function handler.disconnect(fd)
-	if connections[fd] then
-		connections[fd] = nil
-		report("close", fd)
-	end
+	connections[fd] = nil
+	report("close", fd)
 end
 
 handler["error"] = function(fd, text)

@@ -277,7 +277,11 @@ function M.open(host, port)
 end
 
 function M.bind(os_fd)
-	return adopt(driver.bind(os_fd))
+	local id = driver.bind(os_fd)
+	if id < 0 then
+		return nil, "reach skynet socket number limit"
+	end
+	return adopt(id)
 end
 
 function M.stdin()
@@ -490,8 +494,9 @@ function M.udp(callback, host, port)
 end
 
 function M.udp_connect(id, host, port, callback)
-	adopt_udp(id, callback)
+	assert(sockets[id] == nil or sockets[id].udp)
 	driver.udp_connect(id, host, port)
+	adopt_udp(id, callback)
 end
 
 function M.udp_listen(host, port, callback)
