@@ -186,7 +186,8 @@ event[5] = function(id, _, text)
 	if not s then
 		driver.shutdown(id)
 		skynet.error("socket: error on unknown", id, text)
-	elseif s.connected and s.callback and not s.udp then
+	elseif s.connected and s.callback then
+		-- of a listener, or of a UDP socket: a destination that it cannot have; both go on
 		skynet.error("socket: accept error:", text)
 	else
 		if s.connected then

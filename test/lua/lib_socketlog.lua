@@ -1,6 +1,7 @@
 -- skynet.socket: what it writes to the log, and the corners of its functions.
 -- config: logservice = "snlua"
 -- config: logger = "support/recorder"
+-- config: udp1 = $PORT1
 
 local skynet = require "skynet"
 local core = require "skynet.core"
@@ -59,14 +60,19 @@ local function lines()
 		log()
 		socket.pause(b)
 		logged(string.format("Pause socket (%d)", b))
+		check.wait(function()
+			for _, row in ipairs(socket.netstat()) do
+				if row.id == b then return not row.reading end
+			end
+		end, 10, "the pause")
 		socket.write(a, "x")
 		eq(socket.read(b), "x")
 		logged(string.format("Resume socket (%d)", b))
 		socket.write(a, ("y"):rep(1 << 22))
 		local line = logged(nil, string.format("^Pause socket %%(%d%%) size : %%d+$", b))
 		assert(tonumber(line:match "%d+$") > 128 * 1024, line)
+		-- all of it may have come before the pause took hold: then nothing is resumed
 		eq(#socket.read(b, 1 << 22), 1 << 22)
-		logged(string.format("Resume socket (%d)", b))
 		close_both(a, b)
 	end)
 	case("over the limit", function()
@@ -98,15 +104,16 @@ local function lines()
 		log()
 		-- what is unread when it closes makes the peer reset the connection
 		socket.pause(a)
+		local function row_of(id)
+			for _, row in ipairs(socket.netstat()) do
+				if row.id == id then return row end
+			end
+		end
+		check.wait(function() return not row_of(a).reading end, 10, "the pause")
 		socket.write(b, ("z"):rep(1000))
+		check.wait(function() return row_of(b).write == 1000 end, 10, "the data")
 		local closed
 		socket.onclose(b, function(id) closed = id end)
-		check.wait(function()
-			for _, row in ipairs(socket.netstat()) do
-				if row.id == b then return row.write == 1000 and not (row.id == a and row.reading) end
-			end
-		end)
-		skynet.sleep(2)
 		socket.shutdown(a)
 		eq((socket.read(b)), false)
 		eq(socket.disconnected(b), true)
@@ -229,6 +236,21 @@ local function corners()
 		socket.onclose(b, nil)
 		socket.close(a)
 		driver.close(b)
+	end)
+	case("a destination of the other family", function()
+		local got
+		local server = socket.udp(function(data) got = data end, "127.0.0.1", tonumber(skynet.getenv "udp1"))
+		local id = socket.udp(function() end)
+		log()
+		socket.udp_connect(id, "::1", 1)
+		logged "socket: accept error: protocol mismatch"
+		-- it can still be used
+		socket.udp_connect(id, "127.0.0.1", tonumber(skynet.getenv "udp1"))
+		eq(socket.write(id, "text"), true)
+		check.wait(function() return got end)
+		eq(got, "text")
+		socket.close(id)
+		socket.close(server)
 	end)
 	case("datagrams", function()
 		local got
