@@ -42,8 +42,9 @@ function command.take(source)
 	return texts
 end
 
-skynet.start(function()
-	skynet.dispatch("lua", function(_, _, name, ...)
-		skynet.retpack(command[name](...))
-	end)
+-- Not in the function that starts it, which may run after the first call has come.
+skynet.dispatch("lua", function(_, _, name, ...)
+	skynet.retpack(command[name](...))
 end)
+
+skynet.start(function() end)
