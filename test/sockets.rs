@@ -17,13 +17,13 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use common::{SOON, Stage, skipped, tree};
-use lab::{Lab, echo, long, matches, number_in, ready, reset, wait_until};
+use lab::{Lab, echo, long, matches, number_in, reset, wait_until};
 
 // ---- several services write on one socket ----
 
 /// Reads the records of `sockets/writers.c` to the end and checks each: it is whole, and the next one of its
 /// writer and priority. How many there were of each writer.
-fn read_records(stream: &TcpStream) -> [u64; 4] {
+fn read_records(stream: impl Read) -> [u64; 4] {
     let mut input = BufReader::with_capacity(1 << 18, stream);
     let mut next = [[0u32; 2]; 4];
     let mut pattern = Vec::new();
@@ -53,19 +53,32 @@ fn read_records(stream: &TcpStream) -> [u64; 4] {
     }
 }
 
-/// `slow`: the client does not read for a while, so that queues form.
+/// A client that takes its time, so that queues form.
+struct Slow(TcpStream);
+
+impl Read for Slow {
+    fn read(&mut self, room: &mut [u8]) -> std::io::Result<usize> {
+        thread::sleep(Duration::from_millis(2));
+        let some = room.len().min(1 << 15);
+        self.0.read(&mut room[..some])
+    }
+}
+
 fn writers(pollers: u32, records: u64, slow: bool) {
     let mut lab = Lab::new(&["writers"], &format!("sk_poller = {pollers}"));
     lab.say(&format!("launch writers {} {records}", lab.port));
     lab.node.expect("^WRITERS listen$", SOON);
-    let stream = ready(lab.connect());
-    if slow {
+    let stream = lab.connect();
+    let counts = if slow {
         lab.node.expect("^WRITERS wait$", SOON);
-        thread::sleep(Duration::from_millis(300));
-    }
-    let counts = read_records(&stream);
+        read_records(Slow(stream))
+    } else {
+        read_records(stream)
+    };
     assert_eq!(counts, [records; 4], "{}", lab.node.report());
     lab.node.expect("^WRITERS closed$", SOON);
+    let waits = lab.node.count("^WRITERS wait$");
+    println!("{pollers} pollers: the writers had to wait {waits} times");
     lab.quit();
 }
 

@@ -133,6 +133,7 @@ impl Lab {
             if holds(&stats) {
                 return;
             }
+            assert_eq!(self.node.count("^FAIL"), 0, "{}", self.node.report());
             let report = || format!("{what}: {stats:?}\n{}", self.node.report());
             assert!(Instant::now() < end, "{}", report());
             thread::sleep(Duration::from_millis(50));

@@ -10,6 +10,8 @@
 #define WRITERS 4
 /* Records per message of a writer. */
 #define BATCH 50
+/* So many of its last records a writer writes slowly in any case. */
+#define LAST 150
 
 struct head {
 	unsigned char writer, low, pad[2];
@@ -27,7 +29,8 @@ struct writers {
 	uint32_t written[2], seed;
 };
 
-/* Whether the queue is long: nobody writes until it is empty. The owner is told by WARNING. */
+/* Whether the queue is long: until it is empty everybody writes a little only, of high priority, so that some of it
+   comes while what is low is being written. The owner is told by WARNING. */
 static int full;
 
 struct writers *writers_create(void);
@@ -56,7 +59,7 @@ draw(struct writers *self)
 }
 
 static int
-write_record(struct writers *self, struct skynet_context *ctx)
+write_record(struct writers *self, struct skynet_context *ctx, int may_be_low)
 {
 	/* Mostly small, now and then larger than what the kernel takes at once. */
 	uint32_t dice = draw(self) % 1000;
@@ -68,7 +71,7 @@ write_record(struct writers *self, struct skynet_context *ctx)
 
 	memset(&head, 0, sizeof head);
 	head.writer = self->serial;
-	head.low = draw(self) % 4 == 0;
+	head.low = may_be_low && draw(self) % 4 == 0;
 	head.length = length;
 	head.number = self->written[head.low]++;
 	memcpy(bytes, &head, sizeof head);
@@ -92,6 +95,7 @@ write_on(struct skynet_context *ctx, void *ud, int type, int session, uint32_t s
 	size_t sz)
 {
 	struct writers *self = ud;
+	int busy, batch;
 
 	(void)session;
 	if (type == PTYPE_CLIENT && sz == 2 * sizeof(int)) {
@@ -100,17 +104,18 @@ write_on(struct skynet_context *ctx, void *ud, int type, int session, uint32_t s
 		self->id = order[0];
 		self->records = (uint32_t)order[1];
 	}
-	if (__atomic_load_n(&full, __ATOMIC_RELAXED)) {
-		skynet_command(ctx, "TIMEOUT", "1");
-		return 0;
-	}
-	for (int i = 0; i < BATCH && self->written[0] + self->written[1] < self->records; i++) {
-		if (write_record(self, ctx) != 0) {
+	busy = __atomic_load_n(&full, __ATOMIC_RELAXED) ||
+	       self->records - self->written[0] - self->written[1] <= LAST;
+	batch = busy ? 1 : BATCH;
+	for (int i = 0; i < batch && self->written[0] + self->written[1] < self->records; i++) {
+		if (write_record(self, ctx, !busy) != 0) {
 			say("FAIL a record was refused");
 			return 0;
 		}
 	}
-	if (self->written[0] + self->written[1] < self->records)
+	if (self->written[0] + self->written[1] < self->records && busy)
+		skynet_command(ctx, "TIMEOUT", "1");
+	else if (self->written[0] + self->written[1] < self->records)
 		skynet_send(ctx, 0, self_handle(ctx), PTYPE_TEXT, 0, NULL, 0);
 	else
 		skynet_send(ctx, 0, self->lord, PTYPE_CLIENT, 0, NULL, 0);
