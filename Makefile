@@ -244,7 +244,7 @@ tsan:
 	else echo "skipped: the nightly toolchain has no rust-src"; fi
 
 # Each target of fuzz/ for a while, with AddressSanitizer and counters that tell the fuzzer what an input reached.
-# What it finds interesting is kept in target/fuzz, and what fails too; `cargo fuzz` works in fuzz/ as well.
+# What it finds interesting is kept in target/fuzz, and what fails too.
 SECONDS ?= 60
 FUZZ_TARGETS := $(patsubst fuzz/fuzz_targets/%.rs,%,$(wildcard fuzz/fuzz_targets/*.rs))
 FUZZ_HOST := x86_64-unknown-linux-gnu

@@ -73,7 +73,7 @@ impl Settings {
     }
 }
 
-/// One poller serves tens of thousands of messages a second; more are of use only beside many workers.
+/// One poller serves about a hundred thousand small requests a second; more are of use beside many workers only.
 fn pollers() -> Result<usize, Wrong> {
     let by_cores =
         || thread::available_parallelism().map_or(1, |cores| (cores.get() / 4).clamp(1, 8));

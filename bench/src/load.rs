@@ -4,7 +4,6 @@
 //! A load is a closed loop: a client has one request under way and sends the next when the answer was there and
 //! right. Nothing waits without a limit: an answer that is missing for [`PATIENCE`] is a failure.
 
-use std::collections::VecDeque;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -365,7 +364,7 @@ fn broadcast(target: &Target, count: usize, size: usize) -> Result<Vec<Value>, F
 
 fn accept(target: &Target, parallel: usize) -> Result<Vec<Value>, Fault> {
     let mut poll = Poll::new()?;
-    let mut clients = VecDeque::new();
+    let mut clients = Vec::with_capacity(parallel);
     let open = |poll: &Poll, token: usize| -> Result<Client, Fault> {
         let sent = Instant::now();
         let stream = target.connect()?;
@@ -378,7 +377,7 @@ fn accept(target: &Target, parallel: usize) -> Result<Vec<Value>, Fault> {
         })
     };
     for token in 0..parallel {
-        clients.push_back(open(&poll, token)?);
+        clients.push(open(&poll, token)?);
     }
     let mut meter = Meter::new(target)?;
     while meter.goes_on(Instant::now())? {

@@ -1,6 +1,5 @@
 /* A service that answers a '+' with a '+', and a '!' with the same 64 bytes for every connection. Setting: port. */
-#include "bench.h"
-#include "skynet_socket.h"
+#include "server.h"
 
 #define SIZE 64
 #define MOST 4096
@@ -42,10 +41,7 @@ serve(struct skynet_context *ctx, void *ud, int type, int session, uint32_t sour
 	const struct skynet_socket_message *m = msg;
 	(void)ud, (void)session, (void)source, (void)sz;
 	if (type == BEGIN) {
-		listener = skynet_socket_listen(ctx, "127.0.0.1", (int)bench_setting(ctx, "port"), 1024);
-		if (listener < 0)
-			bench_give_up("no listener");
-		skynet_socket_start(ctx, listener);
+		listener = server_listen(ctx);
 		return 0;
 	}
 	if (type != PTYPE_SOCKET)
@@ -56,10 +52,7 @@ serve(struct skynet_context *ctx, void *ud, int type, int session, uint32_t sour
 		skynet_free(m->buffer);
 		break;
 	case SKYNET_SOCKET_TYPE_CONNECT:
-		if (m->id == listener && m->ud == 0) {
-			puts("READY");
-			fflush(stdout);
-		}
+		server_connect(m, listener);
 		break;
 	case SKYNET_SOCKET_TYPE_ACCEPT:
 		if (count == MOST)

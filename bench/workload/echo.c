@@ -1,6 +1,5 @@
 /* A service that sends back what it gets. The driver's clients put it under load. Setting: port. */
-#include "bench.h"
-#include "skynet_socket.h"
+#include "server.h"
 
 static int listener;
 
@@ -11,10 +10,7 @@ echo(struct skynet_context *ctx, void *ud, int type, int session, uint32_t sourc
 	struct socket_sendbuffer out = { 0 };
 	(void)ud, (void)session, (void)source, (void)sz;
 	if (type == BEGIN) {
-		listener = skynet_socket_listen(ctx, "127.0.0.1", (int)bench_setting(ctx, "port"), 1024);
-		if (listener < 0)
-			bench_give_up("no listener");
-		skynet_socket_start(ctx, listener);
+		listener = server_listen(ctx);
 		return 0;
 	}
 	if (type != PTYPE_SOCKET)
@@ -28,11 +24,7 @@ echo(struct skynet_context *ctx, void *ud, int type, int session, uint32_t sourc
 		skynet_socket_sendbuffer(ctx, &out);
 		break;
 	case SKYNET_SOCKET_TYPE_CONNECT:
-		/* The listener says that it listens, and then that it is started. */
-		if (m->id == listener && m->ud == 0) {
-			puts("READY");
-			fflush(stdout);
-		}
+		server_connect(m, listener);
 		break;
 	case SKYNET_SOCKET_TYPE_ACCEPT:
 		skynet_socket_nodelay(ctx, m->ud);

@@ -1,6 +1,5 @@
 /* A service that sends datagrams back. Setting: port. */
-#include "bench.h"
-#include "skynet_socket.h"
+#include "server.h"
 
 static int
 echo(struct skynet_context *ctx, void *ud, int type, int session, uint32_t source, const void *msg, size_t sz)
@@ -13,8 +12,7 @@ echo(struct skynet_context *ctx, void *ud, int type, int session, uint32_t sourc
 	if (type == BEGIN) {
 		if (skynet_socket_udp(ctx, "127.0.0.1", (int)bench_setting(ctx, "port")) < 0)
 			bench_give_up("no socket");
-		puts("READY");
-		fflush(stdout);
+		server_ready();
 	} else if (type == PTYPE_SOCKET && m->type == SKYNET_SOCKET_TYPE_UDP) {
 		from = skynet_socket_udp_address(m, &length);
 		out.id = m->id;

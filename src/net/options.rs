@@ -4,9 +4,10 @@
 //! Who reads and writes what: a socket's [`Options`] lie under its lock; the defaults for sockets made
 //! later and the [`Limits`] are the engine's and may be changed at any time by any thread.
 
+use super::drive::endpoint;
 use super::event::SocketId;
 use super::server::{LOG_PREFIX, Refused, SocketServer};
-use super::socket::{Kind, Phase, Socket};
+use super::socket::{Closing, Kind, Phase, Socket};
 use crate::core::log;
 use crate::sync::atomic::{AtomicBool, AtomicI32, AtomicUsize, Ordering};
 use crate::sync::{Mutex, RwLock};
@@ -218,6 +219,7 @@ impl SocketServer {
         self.limits.account(socket.accounted, pending);
         socket.accounted = pending;
         if socket.over_limit
+            && socket.closing == Closing::No
             && pending <= socket.options.write_limit / 2
             && !self.limits.over_total(pending)
         {
@@ -229,7 +231,11 @@ impl SocketServer {
     pub(super) fn over_limit(&self, socket: &mut Socket) -> bool {
         let (limit, pending) = (socket.options.write_limit, socket.output.pending());
         let own = limit > 0 && pending > limit;
-        if socket.over_limit || !(own || self.limits.over_total(pending)) {
+        if !(own || self.limits.over_total(pending)) {
+            return false;
+        }
+        // What is done once for the others is done at last when the action became this one meanwhile.
+        if socket.over_limit && socket.options.action != Action::Close {
             return false;
         }
         socket.over_limit = true;
@@ -241,7 +247,7 @@ impl SocketServer {
         // One line for each socket, or one for all when it is the sum that is too much.
         if own || !self.limits.told.swap(true, Ordering::Relaxed) {
             let peer = socket.fd.as_ref().and_then(sys::peer_address);
-            let peer = peer.map_or(String::new(), |peer| format!(" ({peer})"));
+            let peer = peer.map_or(String::new(), |peer| format!(" ({})", endpoint(&peer)));
             let bytes = if own {
                 format!("{pending} bytes")
             } else {
@@ -257,10 +263,10 @@ impl SocketServer {
             );
         }
         if socket.options.action == Action::Close {
+            // As if its owner had asked: what is sent from here on goes nowhere.
+            socket.closing = Closing::Asked;
             socket.output.clear();
             self.account(socket);
-            // The line is over; the rest of this socket's output goes nowhere.
-            socket.over_limit = true;
             return true;
         }
         false

@@ -74,7 +74,7 @@ pub enum Phase {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Closing {
     No,
-    /// Asked for; the poller has not got to it yet.
+    /// Asked for, or made necessary by too much output; the poller has not got to it yet.
     Asked,
     /// CLOSE was reported, and the queued output is still going out.
     Flushing,
@@ -231,8 +231,6 @@ impl Socket {
             Phase::Listen | Phase::Listening => Gate::Listener,
             Phase::Accepted { started: false } => Gate::Discard,
             _ if self.write_broken => Gate::Discard,
-            // Its end is on the way.
-            _ if self.over_limit && self.options.action == Action::Close => Gate::Discard,
             Phase::Dialing(_) | Phase::Binding => Gate::Queue,
             // Writing to a foreign descriptor may block in spite of everything: not the sender's trouble.
             _ if self.kind == Kind::Bound => Gate::Queue,

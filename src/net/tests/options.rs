@@ -108,6 +108,22 @@ fn a_limit_that_warns_changes_nothing() {
 }
 
 #[test]
+fn an_action_that_comes_later_is_taken_at_the_next_send() {
+    let rig = Rig::new();
+    let (id, _peer) = rig.pair();
+    rig.set(id, &[Setting::WriteLimit(300_000)]);
+    overflow(&rig, id);
+    rig.set(id, &[Setting::WriteAction(Action::Close)]);
+    rig.send(id, b"one more").unwrap();
+    let seen = rig.past_warnings();
+    assert_eq!(
+        (seen.kind, seen.text()),
+        (EventKind::Error, "output buffer overflow")
+    );
+    rig.expect_gone(id);
+}
+
+#[test]
 fn the_sum_hits_those_with_more_than_their_share() {
     let rig = Rig::new();
     rig.server.set_default(Setting::WriteAction(Action::Close));
