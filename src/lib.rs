@@ -23,6 +23,7 @@ pub mod core;
 pub mod net;
 #[cfg(not(modelled))]
 pub mod runtime;
+#[cfg(not(modelled))]
 pub mod settings;
 pub mod sync;
 #[allow(unsafe_code)]
