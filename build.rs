@@ -17,63 +17,26 @@ use std::process::Command;
 struct Lua {
     dir: &'static str,
     defines: &'static [&'static str],
+    edits: &'static [Edit],
 }
 
 const LUA_54: Lua = Lua {
     dir: "lua-5.4.9",
     defines: &["LUA_COMPAT_5_3"],
+    edits: EDITS_54,
 };
 
 const LUA_55: Lua = Lua {
     dir: "lua-5.5.1",
     defines: &[],
+    edits: EDITS_55,
 };
 
-/// One change to a Lua source file: `find` occurs exactly once and is replaced.
-struct Edit {
-    file: &'static str,
-    find: &'static str,
-    replace: &'static str,
-}
-
-/// The changes, the same for both versions. `src/lua/README.md` has a paragraph on each.
-const EDITS: &[Edit] = &[
-    Edit {
-        file: "lauxlib.c",
-        find: "int luaL_loadfilex (lua_State *L",
-        replace: "int luaL_loadfilex_ (lua_State *L",
-    },
-    Edit {
-        file: "lauxlib.h",
-        find: "LUALIB_API int (luaL_loadfilex) (lua_State *L",
-        replace: "LUALIB_API int (luaL_loadfilex_) (lua_State *L, const char *filename,\n\
-                  \u{20}                                               const char *mode);\n\
-                  LUALIB_API int (luaL_loadfilex) (lua_State *L",
-    },
-    Edit {
-        file: "lua.h",
-        find: "LUA_API void (lua_closeslot) (lua_State *L, int idx);\n",
-        replace: "LUA_API void (lua_closeslot) (lua_State *L, int idx);\n\n\
-                  /* functions, strings and tables that several states use */\n\
-                  LUA_API void (lua_sharefunction) (lua_State *L, int index);\n\
-                  LUA_API void (lua_clonefunction) (lua_State *L, const void *fp);\n\
-                  LUA_API void (lua_sharestring) (lua_State *L, int index);\n\
-                  LUA_API void (lua_clonetable) (lua_State *L, const void *tp);\n",
-    },
-    Edit {
-        file: "lualib.h",
-        find: "LUAMOD_API int (luaopen_base) (lua_State *L);\n",
-        replace: "LUAMOD_API int (luaopen_base) (lua_State *L);\n\n\
-                  /* the code cache */\n\
-                  #define LUA_CACHELIB\n\
-                  LUAMOD_API int (luaopen_cache) (lua_State *L);\n\
-                  LUALIB_API void (luaL_initcodecache) (void);\n",
-    },
-];
+include!("src/lua/edits.rs");
 
 /// Our own sources in `src/lua` that are part of the VM (the folder also holds the programs `lua`
 /// and `luac`, which the Makefile builds).
-const OWN_SOURCES: &[&str] = &["codecache.c", "layout.c", "share.c"];
+const OWN_SOURCES: &[&str] = &["chunk.c", "codecache.c", "layout.c", "share.c"];
 
 fn main() {
     let root = PathBuf::from(var("CARGO_MANIFEST_DIR"));
@@ -96,7 +59,7 @@ fn main() {
 
     let include = out.join("lua");
     copy_sources(&lua_sources(&root).join(lua.dir), &include);
-    for edit in EDITS {
+    for edit in EDITS.iter().chain(lua.edits) {
         apply(edit, &include);
     }
     compile_lua(&lua, &include, &root.join("src/lua"));
@@ -196,7 +159,12 @@ fn apply(edit: &Edit, dir: &Path) {
             edit.find.trim_end()
         ));
     }
-    write(&path, &text.replace(edit.find, edit.replace));
+    let change = match edit.change {
+        Replace(text) => text.to_owned(),
+        Before(text) => format!("{text}{}", edit.find),
+        After(text) => format!("{}{text}", edit.find),
+    };
+    write(&path, &text.replace(edit.find, &change));
 }
 
 /// Compiles the changed Lua and our files beside it into `libskynetlua.a`.

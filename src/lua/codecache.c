@@ -1,14 +1,20 @@
 /*
- * The file loader that every state uses and the module `skynet.codecache`.
+ * The file loader that every state uses, with a process-wide cache of compiled files, and the module
+ * `skynet.codecache`.
  *
  * build.rs renames Lua's own loader to luaL_loadfilex_; the luaL_loadfilex defined here stands in
- * its place, so that `loadfile`, `dofile` and `require` come by. It does not cache yet: each mode
- * loads the file anew, which no caller can tell apart from a cache except by the time it takes.
+ * its place, so that `loadfile`, `dofile` and `require` come by. A file is compiled in a state made
+ * for that and copied into a chunk; every load then makes a closure of the chunk.
  */
 
-#define LUA_LIB
+#define LUA_CORE
 
-#include "lua.h"
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "share.h"
 
 #include "lauxlib.h"
 #include "lualib.h"
@@ -16,40 +22,276 @@
 /* The registry key of a state's mode: the address of this variable. */
 static const char mode_key = 0;
 
+enum { MODE_OFF, MODE_EXIST, MODE_ON };
+
 static const char *const mode_names[] = { "OFF", "EXIST", "ON", NULL };
 
-#define MODE_DEFAULT "ON"
+/* ---- the cache ---- */
 
+/* What a file looked like when it was read. All zero: it was not there. */
+struct look {
+	long long size, seconds, nanoseconds;
+	unsigned long long device, inode;
+};
+
+struct entry {
+	struct entry *next;
+	struct chunk *chunk;
+	struct look look;
+	char name[];
+};
+
+#define SLOTS 1024
+
+static struct {
+	pthread_mutex_t lock;
+	struct entry *slots[SLOTS];
+	size_t count;
+} cache = { .lock = PTHREAD_MUTEX_INITIALIZER };
+
+/* Kept for those who call it: the lock needs no preparation. */
 LUALIB_API void luaL_initcodecache(void) {
 }
 
-LUALIB_API int luaL_loadfilex(lua_State *L, const char *filename, const char *mode) {
-	return luaL_loadfilex_(L, filename, mode);
+static struct look look_at(const char *name) {
+	struct look look;
+	struct stat st;
+	memset(&look, 0, sizeof look);
+	if (stat(name, &st) == 0) {
+		look.size = st.st_size;
+		look.seconds = st.st_mtime;
+#ifdef __APPLE__
+		look.nanoseconds = st.st_mtimespec.tv_nsec;
+#else
+		look.nanoseconds = st.st_mtim.tv_nsec;
+#endif
+		look.device = st.st_dev;
+		look.inode = st.st_ino;
+	}
+	return look;
 }
+
+/* Where the entry for `name` is linked, or would be; under the lock. */
+static struct entry **place_of(const char *name) {
+	unsigned int hash = 2166136261u;
+	for (const char *c = name; *c != '\0'; c++)
+		hash = (hash ^ (unsigned char)*c) * 16777619u;
+	struct entry **at = &cache.slots[hash % SLOTS];
+	while (*at != NULL && strcmp((*at)->name, name) != 0)
+		at = &(*at)->next;
+	return at;
+}
+
+static void unlink_entry(struct entry **at) {
+	struct entry *entry = *at;
+	*at = entry->next;
+	cache.count--;
+	chunk_drop(entry->chunk);
+	free(entry);
+}
+
+/* The chunk of a file, with the caller as a user, or NULL. */
+static struct chunk *cache_find(const char *name) {
+	struct chunk *chunk = NULL;
+	pthread_mutex_lock(&cache.lock);
+	struct entry *entry = *place_of(name);
+	if (entry != NULL) {
+		chunk = entry->chunk;
+		chunk_keep(chunk);
+	}
+	pthread_mutex_unlock(&cache.lock);
+	return chunk;
+}
+
+/* Puts a chunk into the cache and returns it; if somebody was faster, theirs instead. */
+static struct chunk *cache_store(const char *name, const struct look *look, struct chunk *chunk) {
+	size_t length = strlen(name) + 1;
+	struct entry *fresh = malloc(sizeof *fresh + length);
+	struct chunk *other = NULL;
+	pthread_mutex_lock(&cache.lock);
+	struct entry **at = place_of(name);
+	if (*at != NULL) {
+		other = (*at)->chunk;
+		chunk_keep(other);
+	} else if (fresh != NULL) { /* without memory it is just not cached */
+		fresh->next = NULL;
+		fresh->chunk = chunk;
+		fresh->look = *look;
+		memcpy(fresh->name, name, length);
+		chunk_keep(chunk);
+		*at = fresh;
+		fresh = NULL;
+		cache.count++;
+	}
+	pthread_mutex_unlock(&cache.lock);
+	free(fresh);
+	if (other == NULL)
+		return chunk;
+	chunk_drop(chunk);
+	return other;
+}
+
+/* ---- loading ---- */
+
+static void *allocate(void *ud, void *block, size_t old, size_t new) {
+	(void)ud;
+	(void)old;
+	if (new == 0) {
+		free(block);
+		return NULL;
+	}
+	return realloc(block, new);
+}
+
+static int no_memory(lua_State *L) {
+	lua_pushliteral(L, "New state failed");
+	return LUA_ERRMEM;
+}
+
+/* Compiles a file. On success it has a chunk, otherwise the message is pushed. */
+static int compile(lua_State *L, const char *name, const char *mode, struct chunk **chunk) {
+#if LUA_VERSION_NUM == 504
+	lua_State *other = lua_newstate(allocate, NULL);
+#else
+	lua_State *other = lua_newstate(allocate, NULL, G(L)->seed);
+#endif
+	if (other == NULL)
+		return no_memory(L);
+	lua_gc(other, LUA_GCSTOP, 0);
+	int status = luaL_loadfilex_(other, name, mode);
+	if (status == LUA_OK) {
+		*chunk = chunk_new(clLvalue(s2v(other->top.p - 1))->p);
+		if (*chunk == NULL)
+			status = LUA_ERRMEM;
+	}
+	char *text = status == LUA_OK || status == LUA_ERRMEM ? NULL : strdup(lua_tostring(other, -1));
+	lua_close(other);
+	if (status != LUA_OK)
+		lua_pushstring(L, text != NULL ? text : "not enough memory");
+	free(text);
+	return status;
+}
+
+static int mode_of(lua_State *L) {
+	int type = lua_rawgetp(L, LUA_REGISTRYINDEX, &mode_key);
+	int mode = type == LUA_TNUMBER ? (int)lua_tointeger(L, -1) : MODE_ON;
+	lua_pop(L, 1);
+	return mode;
+}
+
+LUALIB_API int luaL_loadfilex(lua_State *L, const char *filename, const char *mode) {
+	struct chunk *chunk;
+	/* the strings of a chunk have the hashes of the common seed */
+	if (filename == NULL || G(L)->seed != share_seed())
+		return luaL_loadfilex_(L, filename, mode);
+	int caching = mode_of(L);
+	if (caching == MODE_OFF)
+		return luaL_loadfilex_(L, filename, mode);
+	chunk = cache_find(filename);
+	if (chunk == NULL) {
+		if (caching == MODE_EXIST)
+			return luaL_loadfilex_(L, filename, mode);
+		struct look look = look_at(filename);
+		int status = compile(L, filename, mode, &chunk);
+		if (status != LUA_OK)
+			return status;
+		chunk = cache_store(filename, &look, chunk);
+	}
+	if (!chunk_push(L, chunk, NULL)) {
+		chunk_drop(chunk);
+		return no_memory(L);
+	}
+	return LUA_OK;
+}
+
+/* ---- the module ---- */
 
 /* mode() -> the current mode; mode(name) sets it */
 static int cache_mode(lua_State *L) {
 	if (!lua_isnoneornil(L, 1)) {
-		int option = luaL_checkoption(L, 1, NULL, mode_names);
-		lua_pushstring(L, mode_names[option]);
+		lua_pushinteger(L, luaL_checkoption(L, 1, NULL, mode_names));
 		lua_rawsetp(L, LUA_REGISTRYINDEX, &mode_key);
 		return 0;
 	}
-	if (lua_rawgetp(L, LUA_REGISTRYINDEX, &mode_key) != LUA_TSTRING)
-		lua_pushliteral(L, MODE_DEFAULT);
+	lua_pushstring(L, mode_names[mode_of(L)]);
 	return 1;
 }
 
-/* clear() forgets what is cached */
+/* clear() forgets all files */
 static int cache_clear(lua_State *L) {
 	(void)L;
+	pthread_mutex_lock(&cache.lock);
+	for (int i = 0; i < SLOTS; i++) {
+		while (cache.slots[i] != NULL)
+			unlink_entry(&cache.slots[i]);
+	}
+	pthread_mutex_unlock(&cache.lock);
 	return 0;
+}
+
+/* drop(name) forgets one file -> whether it was there */
+static int cache_drop(lua_State *L) {
+	const char *name = luaL_checkstring(L, 1);
+	pthread_mutex_lock(&cache.lock);
+	struct entry **at = place_of(name);
+	int found = *at != NULL;
+	if (found)
+		unlink_entry(at);
+	pthread_mutex_unlock(&cache.lock);
+	lua_pushboolean(L, found);
+	return 1;
+}
+
+/* refresh() forgets the files that are not what was read -> their number */
+static int cache_refresh(lua_State *L) {
+	lua_Integer changed = 0;
+	pthread_mutex_lock(&cache.lock);
+	for (int i = 0; i < SLOTS; i++) {
+		struct entry **at = &cache.slots[i];
+		while (*at != NULL) {
+			struct look now = look_at((*at)->name);
+			if (memcmp(&now, &(*at)->look, sizeof now) == 0) {
+				at = &(*at)->next;
+			} else {
+				unlink_entry(at);
+				changed++;
+			}
+		}
+	}
+	pthread_mutex_unlock(&cache.lock);
+	lua_pushinteger(L, changed);
+	return 1;
+}
+
+/* stat() -> table: files cached, compiled files in memory and their bytes, strings and theirs */
+static int cache_stat(lua_State *L) {
+	size_t count, bytes;
+	lua_createtable(L, 0, 5);
+	pthread_mutex_lock(&cache.lock);
+	count = cache.count;
+	pthread_mutex_unlock(&cache.lock);
+	lua_pushinteger(L, (lua_Integer)count);
+	lua_setfield(L, -2, "files");
+	chunk_size(&count, &bytes);
+	lua_pushinteger(L, (lua_Integer)count);
+	lua_setfield(L, -2, "chunks");
+	lua_pushinteger(L, (lua_Integer)bytes);
+	lua_setfield(L, -2, "chunkbytes");
+	share_pool_size(&count, &bytes);
+	lua_pushinteger(L, (lua_Integer)count);
+	lua_setfield(L, -2, "strings");
+	lua_pushinteger(L, (lua_Integer)bytes);
+	lua_setfield(L, -2, "stringbytes");
+	return 1;
 }
 
 LUAMOD_API int luaopen_cache(lua_State *L) {
 	const luaL_Reg functions[] = {
 		{ "clear", cache_clear },
 		{ "mode", cache_mode },
+		{ "drop", cache_drop },
+		{ "refresh", cache_refresh },
+		{ "stat", cache_stat },
 		{ NULL, NULL },
 	};
 	luaL_checkversion(L);

@@ -27,10 +27,11 @@ HOLDS(offsetof(struct LClosure, marked) == offsetof(struct GCObject, marked));
 HOLDS(offsetof(struct Proto, marked) == offsetof(struct GCObject, marked));
 HOLDS(offsetof(struct TString, marked) == offsetof(struct GCObject, marked));
 
-/* the byte `marked`: the age in bits 0 to 2, of which 7 is free, then colours and flags */
+/* the byte `marked`: the age in bits 0 to 2, of which 7 is shared, then colours and flags */
 HOLDS(AGEBITS == 7);
 HOLDS(G_NEW == 0 && G_SURVIVAL == 1 && G_OLD0 == 2 && G_OLD1 == 3);
 HOLDS(G_OLD == 4 && G_TOUCHED1 == 5 && G_TOUCHED2 == 6);
+HOLDS(G_SHARED == 7);
 HOLDS(WHITE0BIT == 3 && WHITE1BIT == 4 && BLACKBIT == 5 && FINALIZEDBIT == 6 && TESTBIT == 7);
 
 /* a sibling state is created with the seed found here */
@@ -39,3 +40,6 @@ HOLDS(sizeof(((global_State *)0)->seed) == sizeof(unsigned int));
 HOLDS(offsetof(lua_State, l_G) == 24);
 HOLDS(offsetof(global_State, seed) == 96);
 #endif
+
+/* a string has its id behind its hash */
+HOLDS(offsetof(struct TString, id) == offsetof(struct TString, hash) + sizeof(unsigned int));

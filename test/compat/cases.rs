@@ -72,8 +72,7 @@ pub struct Case {
     pub tidy: fn(&mut Seen),
     /// Its lines have sessions or socket ids in them, so it asks for counters that begin at their base.
     pub absolute: bool,
-    /// What a tree must have for this case: `skynet.so:stm` is a module inside the big one, if the
-    /// tree's; the other is [`SHARING`].
+    /// What a tree must have for this case: `skynet.so:stm` is a module inside the big one.
     pub needs: &'static [&'static str],
 }
 
@@ -85,13 +84,9 @@ impl Case {
 }
 
 fn has(tree: &Tree, need: &str) -> bool {
-    if need == SHARING {
-        let image = std::fs::read(&tree.bin).unwrap_or_default();
-        return !contains(&image, b"sharing between Lua states is not supported");
-    }
     let module = need
         .strip_prefix("skynet.so:")
-        .expect("a need is one of two kinds");
+        .expect("a need is a module in the big one");
     let image = std::fs::read(tree.luaclib.join("skynet.so")).unwrap_or_default();
     contains(&image, format!("luaopen_skynet_{module}").as_bytes())
 }
@@ -99,9 +94,6 @@ fn has(tree: &Tree, need: &str) -> bool {
 fn contains(image: &[u8], text: &[u8]) -> bool {
     image.windows(text.len()).any(|w| w == text)
 }
-
-/// An executable whose Lua can share functions, strings and tables between states.
-const SHARING: &str = "sharing between Lua states";
 
 const DEFAULT: Case = Case {
     name: "",
@@ -300,8 +292,6 @@ end)
             until: &[(r"\[:00000008\] KILL self", 1)],
             // How much fits under the limit is chance (lualib: "or").
             masks: &[(r"^(?:12355 nil|\d+ not enough memory)$", "limit")],
-            // Only with shared code is there as much room as the test fills.
-            needs: &[SHARING],
             ..DEFAULT
         },
         Case {
@@ -392,7 +382,7 @@ end)
             name: "testsharetable",
             until: &[(r"^test_three\t", 3)],
             out: Order::Any,
-            needs: &[SHARING, "skynet.so:sharetable_core"],
+            needs: &["skynet.so:sharetable_core"],
             ..DEFAULT
         },
         Case {
