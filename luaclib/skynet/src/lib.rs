@@ -13,6 +13,8 @@ mod multicast;
 mod netpack;
 mod recvbuf;
 mod seri;
+mod sharedata;
+mod sharetable;
 mod skynet_core;
 mod socketdriver;
 mod socketoption;
