@@ -192,7 +192,6 @@ function walk.table(t, look)
 	for key, value in next, t do
 		new, changed = look(value)
 		if changed then
-			t[key] = nil	-- no __newindex, since the key is there
 			rawset(t, key, new)
 		end
 		local _, other = look(key)
