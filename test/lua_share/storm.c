@@ -68,32 +68,26 @@ static void release(struct shared *s) {
 
 /* Marks the value on the top of the stack and what it contains, as the sharetable library does. */
 static void share(lua_State *L) {
-	switch (lua_type(L, -1)) {
-	case LUA_TSTRING:
+	int type = lua_type(L, -1);
+	if (type == LUA_TSTRING)
 		lua_sharestring(L, -1);
-		break;
-	case LUA_TFUNCTION: {
-		LClosure *f = (LClosure *)lua_topointer(L, -1);
+	if (type != LUA_TFUNCTION && type != LUA_TTABLE)
+		return;
+	GCObject *object = (GCObject *)lua_topointer(L, -1);
+	if (isshared(object))
+		return;
+	if (type == LUA_TFUNCTION) {
 		lua_sharefunction(L, -1);
-		makeshared(f);
-		break;
+		makeshared(object);
+		return;
 	}
-	case LUA_TTABLE: {
-		Table *t = (Table *)lua_topointer(L, -1);
-		if (isshared(t))
-			return;
-		makeshared(t);
-		luaL_checkstack(L, 4, NULL);
-		for (lua_pushnil(L); lua_next(L, -2) != 0; lua_pop(L, 1)) {
-			share(L);
-			lua_pushvalue(L, -2);
-			share(L);
-			lua_pop(L, 1);
-		}
-		break;
-	}
-	default:
-		break;
+	makeshared(object);
+	luaL_checkstack(L, 4, NULL);
+	for (lua_pushnil(L); lua_next(L, -2) != 0; lua_pop(L, 1)) {
+		share(L);
+		lua_pushvalue(L, -2);
+		share(L);
+		lua_pop(L, 1);
 	}
 }
 

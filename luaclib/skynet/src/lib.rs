@@ -5,6 +5,7 @@
 
 mod cluster;
 mod crypt;
+mod datasheet;
 mod debugchannel;
 mod frames;
 mod luax;

@@ -4,14 +4,10 @@ local core = require "skynet.sharedata.core"
 
 local M = {}
 
-M.host = {
-	new = core.new,
-	delete = core.delete,
-	getref = core.getref,
-	markdirty = core.markdirty,
-	incref = core.incref,
-	decref = core.decref,
-}
+M.host = {}
+for _, name in ipairs { "new", "delete", "getref", "markdirty", "incref", "decref" } do
+	M.host[name] = core[name]
+end
 
 -- What an object has of its own, under keys that no data can have.
 local OBJ, BOX, PARENT, KEY, CHILDREN = {}, {}, {}, {}, {}
@@ -24,30 +20,50 @@ local function path(self)
 	return parent and path(parent) .. "." .. tostring(self[KEY]) or ""
 end
 
+-- The object stands for nothing any more, nor does what was read from it.
+local function lose(self)
+	self[OBJ] = false
+	for _, child in pairs(self[CHILDREN]) do
+		lose(child)
+	end
+end
+
+-- The object stands for `obj` from now on, and what was read from it for what is there now.
+local function turn(self, obj, box)
+	self[OBJ], self[BOX] = obj, box
+	local children = self[CHILDREN]
+	for key, child in pairs(children) do
+		local value = core.index(obj, key)
+		if type(value) == "userdata" then
+			turn(child, value, box)
+		else
+			children[key] = nil
+			lose(child)
+		end
+	end
+end
+
 -- The address of what the object stands for, in the newest tree that this service was told of.
 local function address(self)
 	local obj = self[OBJ]
-	if not core.isdirty(obj) then
-		return obj
-	end
-	local parent = self[PARENT]
-	if parent then
-		local above = address(parent)
-		if parent[BOX] ~= self[BOX] then
-			obj = above and core.index(above, self[KEY])
-			if type(obj) ~= "userdata" then
-				error(string.format("The key [%s] doesn't exist after update", path(self)))
-			end
-			self[OBJ], self[BOX] = obj, parent[BOX]
+	if obj and core.isdirty(obj) then
+		local root = self
+		while root[PARENT] do
+			root = root[PARENT]
 		end
-		return obj
+		while core.isdirty(root[OBJ]) do
+			local ptr, successor = core.needupdate(root[BOX])
+			if not ptr then
+				break	-- not told yet, or deleted
+			end
+			turn(root, ptr, successor.box)
+		end
+		obj = self[OBJ]
 	end
-	local root, successor = core.needupdate(self[BOX])
-	if not root then
-		return obj	-- not told yet, or deleted
+	if not obj then
+		error(string.format("The key [%s] doesn't exist after update", path(self)))
 	end
-	self[OBJ], self[BOX] = root, successor.box
-	return address(self)
+	return obj
 end
 
 local function read(self, obj, key)
@@ -99,25 +115,17 @@ end
 
 -- Tells the object that there is a newer tree; it turns to it when it is read.
 function M.update(self, ptr)
-	local root = self
-	local obj = root[OBJ]
-	if not core.isdirty(obj) then
+	if not core.isdirty(self[OBJ]) then
 		error "Only dirty object can be update"
 	end
 	-- of several updates that nobody has looked at, each follows the one before
-	address(root)
-	if root[OBJ] ~= ptr then
-		core.update(root[BOX], ptr, { box = core.box(ptr) })
-	end
+	address(self)
+	core.update(self[BOX], ptr, { box = core.box(ptr) })
 end
 
--- Turns to the newest tree now, with all that has been read; a path that is gone raises when it is read.
+-- Turns to the newest tree now.
 function M.flush(self)
-	if pcall(address, self) then
-		for _, child in pairs(self[CHILDREN]) do
-			M.flush(child)
-		end
-	end
+	address(self)
 end
 
 local function copy(obj)
