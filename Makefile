@@ -3,7 +3,7 @@
 # projects look: skynet, libskynet.so, cservice/*.so, luaclib/*.so, skynet-src and 3rd/lua.
 #
 #   make [linux] [LUA=5.4|5.5] [API=1.8|head]
-#   make test | test-wrap | storm | sockets-long | loom | loom-seeded | shuttle | miri | tsan | asan | check
+#   make test | test-wrap | storm | sockets-long | lua-asan | lua-tsan | loom | loom-seeded | shuttle | miri | tsan | asan | check
 #   make demo | headers | fuzz [SECONDS=60]
 #   make clean | cleanall
 #   make bench [BENCH=WORKLOADS] [RUNS=] [THREADS=] [SCALE=] [SUBJECTS=] [SKYNET_UPSTREAM=]
@@ -179,7 +179,7 @@ $(LUA_CLIB:%=$(LUA_CLIB_PATH)/%.so): stage
 
 # ---- tests and the rest ----
 
-.PHONY: test test-wrap storm sockets-long loom loom-seeded shuttle miri tsan asan test-asan fuzz check demo bench \
+.PHONY: test test-wrap storm sockets-long loom loom-seeded shuttle miri tsan asan test-asan lua-asan lua-tsan fuzz check demo bench \
 	headers clean cleanall jemalloc update3rd
 
 STORM_SECONDS ?= 60
@@ -201,6 +201,12 @@ asan:
 
 test-asan: stage
 	SKYNET_ASAN=1 SKYNET_NODE=$(NODE) $(RUN_CARGO) test --release -p skynet --test api $(FEATURES) -- ours:: asan::
+
+# Threads that share Lua functions, strings and tables, with the C of Lua and of the test instrumented.
+LUA_ROUNDS ?= 300
+lua-asan lua-tsan: lua-%: stage
+	SKYNET_LUA_SANITIZE=$(if $(filter asan,$*),address,thread) SKYNET_LUA_ROUNDS=$(LUA_ROUNDS) SKYNET_NODE=$(NODE) \
+		$(RUN_CARGO) test --release -p skynet --test lua_share $(FEATURES) -- storm
 
 # The models of the core's protocols: every interleaving of their threads, up to so many preemptions.
 PREEMPTIONS ?= 2

@@ -58,13 +58,17 @@ fn main() {
     }
 
     let include = out.join("lua");
-    copy_sources(&lua_sources(&root).join(lua.dir), &include);
+    let stock = lua_sources(&root).join(lua.dir);
+    copy_sources(&stock, &include);
     for edit in EDITS.iter().chain(lua.edits) {
         apply(edit, &include);
     }
     compile_lua(&lua, &include, &root.join("src/lua"));
     compile_shim(&root.join("src/capi/error.c"), api_head);
 
+    // For a test that compares the changed Lua with the unchanged one.
+    println!("cargo:rustc-env=SKYNET_LUA_STOCK={}", stock.display());
+    println!("cargo:rustc-env=SKYNET_LUA_CHANGED={}", include.display());
     println!("cargo:include={}", include.display());
     println!("cargo:rustc-link-search=native={}", out.display());
     for lib in ["skynetlua", "skynetshim"] {
