@@ -16,19 +16,16 @@ use std::process::Command;
 /// instead of bringing sources nobody looked at.
 struct Lua {
     dir: &'static str,
-    defines: &'static [&'static str],
     edits: &'static [Edit],
 }
 
 const LUA_54: Lua = Lua {
     dir: "lua-5.4.9",
-    defines: &["LUA_COMPAT_5_3"],
     edits: EDITS_54,
 };
 
 const LUA_55: Lua = Lua {
     dir: "lua-5.5.1",
-    defines: &[],
     edits: EDITS_55,
 };
 
@@ -63,7 +60,7 @@ fn main() {
     for edit in EDITS.iter().chain(lua.edits) {
         apply(edit, &include);
     }
-    compile_lua(&lua, &include, &root.join("src/lua"));
+    compile_lua(&include, &root.join("src/lua"));
     compile_shim(&root.join("src/capi/error.c"), api_head);
 
     // For a test that compares the changed Lua with the unchanged one.
@@ -172,7 +169,7 @@ fn apply(edit: &Edit, dir: &Path) {
 }
 
 /// Compiles the changed Lua and our files beside it into `libskynetlua.a`.
-fn compile_lua(lua: &Lua, include: &Path, own: &Path) {
+fn compile_lua(include: &Path, own: &Path) {
     let mut cc = compiler();
     match var("CARGO_CFG_TARGET_OS").as_str() {
         "linux" => cc.define("LUA_USE_LINUX", None),
@@ -181,9 +178,6 @@ fn compile_lua(lua: &Lua, include: &Path, own: &Path) {
             .define("LUA_USE_POSIX", None)
             .define("LUA_USE_DLOPEN", None),
     };
-    for name in lua.defines {
-        cc.define(name, None);
-    }
     if var("PROFILE") == "debug" {
         cc.define("LUA_USE_APICHECK", None);
     }

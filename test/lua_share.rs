@@ -73,9 +73,6 @@ fn build(program: &Path, include: &str, sources: &[PathBuf], flags: &[&str]) {
     } else {
         command.args(["-DLUA_USE_POSIX", "-DLUA_USE_DLOPEN"]);
     }
-    if !cfg!(feature = "lua55") {
-        command.arg("-DLUA_COMPAT_5_3");
-    }
     command.args(c_files(Path::new(include))).args(sources);
     command.arg("-o").arg(program);
     run(command.args(["-lm", "-ldl", "-lpthread"]));
