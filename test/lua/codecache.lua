@@ -5,7 +5,7 @@ local skynet = require "skynet"
 local cache = require "skynet.codecache"
 local check = dofile "./test/lua/support/check.lua"
 
-local eq, raises = check.eq, check.raises
+local eq = check.eq
 
 local name = os.tmpname()
 local function write(text)
@@ -80,10 +80,10 @@ check.run(function()
 		write "x = 1; return _ENV"
 		cache.drop(name)
 		local env = {}
-		eq(loadfile(name, "t", env)(), env)
+		eq(loadfile(name, "t", env)() == env, true)
 		eq(env.x, 1)
 		eq(x, nil)
-		eq(loadfile(name)(), _G)
+		eq(loadfile(name)() == _G, true)
 		eq(x, 1)
 	end)
 	check.case("what nobody uses goes", function()

@@ -5,7 +5,7 @@ local sharetable = require "skynet.sharetable"
 local core = require "skynet.sharetable.core"
 local check = dofile "./test/lua/support/check.lua"
 
-local eq, raises = check.eq, check.raises
+local eq = check.eq
 
 if (...) == "reader" then
 	skynet.start(function()

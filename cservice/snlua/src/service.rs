@@ -140,8 +140,10 @@ unsafe fn new_state(service: *mut Service) -> *mut lua_State {
 #[cfg(feature = "lua55")]
 unsafe fn new_state(service: *mut Service) -> *mut lua_State {
     static SEED: std::sync::OnceLock<u32> = std::sync::OnceLock::new();
+    // The function of the executable (without the underscore, the bindings draw a number of their own): in ours
+    // it gives the seed that the code cache knows.
     // SAFETY: needs no state.
-    let seed = *SEED.get_or_init(|| unsafe { lua::luaL_makeseed(null_mut()) }.max(1));
+    let seed = *SEED.get_or_init(|| unsafe { lua::luaL_makeseed_(null_mut()) }.max(1));
     // SAFETY: the caller's service outlives the state.
     unsafe { lua::lua_newstate(allocate, service.cast(), seed) }
 }
