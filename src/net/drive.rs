@@ -266,13 +266,14 @@ impl SocketServer {
         }
     }
 
-    /// ERROR, unless the end was reported before, and the end. What the kernel still has is thrown away: the
-    /// peer has shown that it does not take it.
+    /// ERROR and CLOSE, as after a reset, unless the end was reported before. What the kernel still has is
+    /// thrown away: the peer has shown that it does not take it.
     fn end_by_force(&self, turn: &mut Turn, mut socket: Locked<'_>, why: &'static str) {
         self.error_once(turn, &mut socket, why);
         if let Some(fd) = &socket.fd {
             sys::reset_on_close(fd);
         }
+        self.end_input(turn, &mut socket, false);
         self.release(socket);
     }
 
