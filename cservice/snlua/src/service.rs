@@ -140,8 +140,13 @@ unsafe fn new_state(service: *mut Service) -> *mut lua_State {
 #[cfg(feature = "lua55")]
 unsafe fn new_state(service: *mut Service) -> *mut lua_State {
     static SEED: std::sync::OnceLock<u32> = std::sync::OnceLock::new();
+    unsafe extern "C-unwind" {
+        // The binding's own of this name makes one up for a call without a state; Lua gives the seed that its
+        // code cache uses.
+        fn luaL_makeseed(state: *mut lua_State) -> std::ffi::c_uint;
+    }
     // SAFETY: needs no state.
-    let seed = *SEED.get_or_init(|| unsafe { lua::luaL_makeseed(null_mut()) }.max(1));
+    let seed = *SEED.get_or_init(|| unsafe { luaL_makeseed(null_mut()) }.max(1));
     // SAFETY: the caller's service outlives the state.
     unsafe { lua::lua_newstate(allocate, service.cast(), seed) }
 }
