@@ -13,8 +13,7 @@ local OPEN <const> = "open"
 local HALF_CLOSED <const> = "half closed"	-- the peer is gone
 
 local state = {}	-- fd -> one of these
-local alive = {}	-- fds that the core has accepted and not reported as closed or failed
-local alive_count = 0
+local connections = 0	-- accepted and not reported as closed
 
 local listener	-- socket id; a gate that has opened does so once, so it stays set
 local discarded = {}	-- listeners of an `open` that failed after it listened, until their end is reported
@@ -157,12 +156,7 @@ local function new_events(handler)
 		end
 	end
 
-	-- A socket that fails may or may not be reported as closed afterwards.
 	local function gone(fd)
-		if alive[fd] then
-			alive[fd] = nil
-			alive_count = alive_count - 1
-		end
 		if state[fd] then
 			state[fd] = HALF_CLOSED
 		end
@@ -179,9 +173,8 @@ local function new_events(handler)
 	end
 
 	function event.open(fd, address)
-		alive[fd] = true
-		alive_count = alive_count + 1
-		if alive_count >= max_client then
+		connections = connections + 1
+		if connections >= max_client then
 			driver.shutdown(fd)
 			return
 		end
@@ -200,6 +193,7 @@ local function new_events(handler)
 			discarded[fd] = nil
 			return
 		end
+		connections = connections - 1
 		gone(fd)
 		if handler.disconnect then
 			handler.disconnect(fd)
