@@ -56,9 +56,12 @@ check.run(function()
 		local address, port = skynet.call(gate, "lua", "open", conf)
 		eq(address, "127.0.0.1")
 		local id = assert(socket.open("127.0.0.1", port))
-		check.wait(function() return inbox[1] end, 10, "a connection")
-		eq(inbox[1][1], "connect")
-		inbox = {}
+		-- The port may have been somebody else's, who may still have clients.
+		check.wait(function()
+			for _, event in ipairs(inbox) do
+				if event[1] == "connect" then return true end
+			end
+		end, 10, "a connection")
 		socket.close(id)
 		fails(gate, conf, "a gate opens once")
 		skynet.kill(gate)
