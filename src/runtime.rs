@@ -407,6 +407,7 @@ fn work(index: usize) {
     let worker = NODE.scheduler.enter(index);
     clock::sleep_exactly();
     let wait = || {
+        net::hurry();
         let turn = NODE.scheduler.wait(worker);
         meter::resume();
         turn

@@ -222,6 +222,19 @@ pub const WORKLOADS: &[Workload] = &[
         ..BUSY
     },
     Workload {
+        name: "launch",
+        about: "2,000 Lua services that do nothing: memory of each; CPU time of a launch and an end the second time",
+        program: "launch",
+        count: (2000, 100),
+        measures: &[
+            lower("rss", "KiB"),
+            lower("cpu", "us"),
+            lower("end-cpu", "us"),
+        ],
+        rate: false,
+        ..BUSY
+    },
+    Workload {
         name: "timers",
         about: "200,000 timeouts of 1 to 5 s: creation, lateness against the begin of the due tick",
         kind: Kind::C,

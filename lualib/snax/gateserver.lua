@@ -13,10 +13,10 @@ local OPEN <const> = "open"
 local HALF_CLOSED <const> = "half closed"	-- the peer is gone
 
 local state = {}	-- fd -> one of these
-local alive = {}	-- fds that the core has accepted and not reported as closed or failed
-local alive_count = 0
+local connections = 0	-- accepted and not reported as closed
 
-local listener	-- socket id; a gate opens once, so it stays set
+local listener	-- socket id; a gate that has opened does so once, so it stays set
+local discarded = {}	-- listeners of an `open` that failed after it listened, until their end is reported
 local bound	-- while `open` waits: { thread = }, then also address, port
 local closed = false	-- the listener
 local max_client, nodelay
@@ -74,8 +74,14 @@ end
 local function new_commands(handler)
 	local command = {}
 
+	-- Nothing is left set after a failure, so that an open with other settings, or later, can succeed.
+	local function fail(address, port, reason)
+		listener, bound = nil, nil
+		error(string.format("cannot open %s:%s: %s", address, port, reason), 0)
+	end
+
 	function command.open(source, conf)
-		assert(listener == nil)
+		assert(listener == nil, "a gate opens once")
 		local address, port = conf.address or "0.0.0.0", conf.port
 		log_listen(address, port)
 		if port == nil then
@@ -83,18 +89,24 @@ local function new_commands(handler)
 		end
 		max_client = conf.maxclient or 1024
 		nodelay = conf.nodelay
-		listener = driver.listen(address, port, conf.backlog)
+		local listening, id = pcall(driver.listen, address, port, conf.backlog)
+		if not listening then
+			fail(address, port, id)
+		end
+		listener = id
 		bound = { thread = coroutine.running() }
 		skynet.wait(bound.thread)
-		conf.address = assert(bound.address, bound.failure)
-		conf.port = bound.port
-		bound = nil
-		local ok, err = pcall(set_options, conf)
-		if not ok then
-			closed = true
-			driver.close(listener)
-			error(err, 0)
+		if not bound.address then
+			fail(address, port, bound.failure)
 		end
+		local set, err = pcall(set_options, conf)
+		if not set then
+			discarded[listener] = true
+			driver.close(listener)
+			fail(address, port, err)
+		end
+		conf.address, conf.port = bound.address, bound.port
+		bound = nil
 		driver.start(listener)
 		if handler.open then
 			return handler.open(source, conf)
@@ -144,12 +156,7 @@ local function new_events(handler)
 		end
 	end
 
-	-- A socket that fails may or may not be reported as closed afterwards.
 	local function gone(fd)
-		if alive[fd] then
-			alive[fd] = nil
-			alive_count = alive_count - 1
-		end
 		if state[fd] then
 			state[fd] = HALF_CLOSED
 		end
@@ -166,9 +173,8 @@ local function new_events(handler)
 	end
 
 	function event.open(fd, address)
-		alive[fd] = true
-		alive_count = alive_count + 1
-		if alive_count >= max_client then
+		connections = connections + 1
+		if connections >= max_client then
 			driver.shutdown(fd)
 			return
 		end
@@ -183,6 +189,11 @@ local function new_events(handler)
 		if fd == listener then
 			return
 		end
+		if discarded[fd] then
+			discarded[fd] = nil
+			return
+		end
+		connections = connections - 1
 		gone(fd)
 		if handler.disconnect then
 			handler.disconnect(fd)

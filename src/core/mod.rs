@@ -55,6 +55,11 @@ pub fn push(handle: u32, message: Message) -> Result<(), Message> {
     node::NODE.push(handle, message)
 }
 
+/// As [`push`]; says how many messages wait at the service now.
+pub fn push_counted(handle: u32, message: Message) -> Result<usize, Message> {
+    node::NODE.push_counted(handle, message)
+}
+
 /// Centiseconds of the node's clock (core.md §7.3(2)).
 pub fn now() -> u64 {
     node::NODE.timer.now()

@@ -68,19 +68,39 @@ impl Node {
     /// As [`Node::push`], for the one place where it matters.
     #[inline(always)]
     pub fn push_inlined(&'static self, handle: u32, message: Message) -> Result<(), Message> {
+        self.push_and(handle, message, |_| ())
+    }
+
+    /// As [`Node::push`]; says how many messages wait at the service now.
+    pub fn push_counted(&'static self, handle: u32, message: Message) -> Result<usize, Message> {
+        self.push_and(handle, message, |context| context.mailbox().len())
+    }
+
+    /// Queues `message` for a service and then has a look at it.
+    #[inline(always)]
+    fn push_and<R>(
+        &'static self,
+        handle: u32,
+        message: Message,
+        look: impl FnOnce(&Context) -> R,
+    ) -> Result<R, Message> {
         let mut parcel = Some(message);
-        let turn = self.with(handle, |context| {
-            parcel
+        let pushed = self.with(handle, |context| {
+            let turn = parcel
                 .take()
-                .and_then(|message| turn::push(context, message))
+                .and_then(|message| turn::push(context, message));
+            (turn, look(context))
         });
-        // A turn keeps its service, so the rest can be done without the table.
-        if let Some(Some(turn)) = turn {
-            self.scheduler.schedule(turn);
-        }
-        match parcel {
-            None => Ok(()),
-            Some(message) => Err(message),
+        match (pushed, parcel) {
+            (Some((turn, seen)), _) => {
+                // A turn keeps its service, so this can be done without the table.
+                if let Some(turn) = turn {
+                    self.scheduler.schedule(turn);
+                }
+                Ok(seen)
+            }
+            (None, Some(message)) => Err(message),
+            (None, None) => unreachable!("the message is taken where the service is found"),
         }
     }
 

@@ -4,7 +4,7 @@
 
 use super::event::{Body, Event, EventKind};
 use crate::core::message::{Message, ptype};
-use crate::core::push;
+use crate::core::push_counted;
 use crate::sys::block::Block;
 use std::ffi::c_void;
 
@@ -22,16 +22,18 @@ pub const HEAD: usize = 24;
 /// The longest text behind it.
 const MAX_TEXT: usize = 128;
 
-/// Hands an event to its owner. If there is none any more, the event is dropped with its data.
-pub fn deliver(event: Event) {
+/// Hands an event to its owner. If there is none any more, the event is dropped with its data. Returns how many
+/// messages wait at the owner now.
+pub fn deliver(event: Event) -> usize {
     let handle = event.owner as u32;
     let Some((message, data)) = encode(event) else {
-        return;
+        return 0;
     };
-    if push(handle, message).is_err() {
+    push_counted(handle, message).unwrap_or_else(|_| {
         // SAFETY: nobody received the message, so the data is still ours and nobody else's.
         drop(unsafe { Block::from_raw(data) });
-    }
+        0
+    })
 }
 
 /// The message for an event, and the block that it points to; nothing for EXIT.

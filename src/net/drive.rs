@@ -5,12 +5,13 @@
 //! (`incoming.rs`, `outgoing.rs`, `transfer.rs`).
 
 use super::event::{Body, Event, EventKind, Owner, SocketId};
-use super::poller::{Command, Poller, Turn};
+use super::poller::{Command, Poller, REST, Turn};
 use super::server::{LOG_PREFIX, SocketServer};
 use super::slots::Locked;
 use super::socket::{Closing, Kind, Phase, Socket};
 use super::transfer::discard_input;
 use crate::core::log;
+use crate::sys::clock;
 use crate::sys::poll::Ready;
 use crate::sys::socket::{self as sys, error_text};
 use std::cmp::Reverse;
@@ -49,12 +50,16 @@ impl SocketServer {
     /// Body of a polling thread: serves the sockets of one poller until [`SocketServer::exit`], and hands each
     /// event to `deliver` as it happens. That is before anything that follows from it: a connection is not
     /// watched before its ACCEPT was delivered. `deliver` is called under the lock of the socket, so it may not
-    /// use the engine.
-    pub fn run(&self, index: usize, deliver: impl Fn(Event) + Send + 'static) {
+    /// use the engine; it returns how many messages wait at the owner then.
+    pub fn run(&self, index: usize, deliver: impl Fn(Event) -> usize + Send + 'static) {
         let poller = self.poller_at(index);
         let mut turn = poller.turn.lock();
+        clock::sleep_exactly();
         turn.deliver = Some(Box::new(deliver));
         while !turn.exited {
+            if turn.may_rest() {
+                poller.rest(REST);
+            }
             self.advance(poller, &mut turn);
             while let Some(ready) = poller.next_ready(&mut turn) {
                 self.ready(&mut turn, ready);
@@ -266,13 +271,14 @@ impl SocketServer {
         }
     }
 
-    /// ERROR, unless the end was reported before, and the end. What the kernel still has is thrown away: the
-    /// peer has shown that it does not take it.
+    /// ERROR and CLOSE, as after a reset, unless the end was reported before. What the kernel still has is
+    /// thrown away: the peer has shown that it does not take it.
     fn end_by_force(&self, turn: &mut Turn, mut socket: Locked<'_>, why: &'static str) {
         self.error_once(turn, &mut socket, why);
         if let Some(fd) = &socket.fd {
             sys::reset_on_close(fd);
         }
+        self.end_input(turn, &mut socket, false);
         self.release(socket);
     }
 

@@ -102,6 +102,13 @@ pub fn run(index: usize) {
     }
 }
 
+/// A worker has nothing to do: pollers that rest go on.
+pub fn hurry() {
+    if let Some(engine) = engine() {
+        engine.hurry();
+    }
+}
+
 /// Tells the polling threads to end, after what was asked for before.
 pub fn close() {
     if let Some(engine) = engine() {

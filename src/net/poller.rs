@@ -1,17 +1,21 @@
 //! A poller: what one thread needs to serve its sockets, and how other threads reach it.
 //!
 //! Commands come through a lock-free queue. A sender wakes the poller only if it sleeps:
-//! 1. the sender pushes, then looks at `asleep`;
-//! 2. the poller sets `asleep`, then looks at the queue, then waits.
+//! 1. the sender pushes, then looks at `state`;
+//! 2. the poller sets `state`, then looks at the queue, then waits.
 //!
 //! Sequentially consistent fences between the two steps on both sides make sure that at least one of
 //! them sees the other.
+//!
+//! A poller that is woken for each packet takes the processor from those that work on the packets before, and
+//! what it reads then waits in a mailbox. So it *rests* when its events went to services that have a lot to do
+//! ([`BUSY`]): what comes meanwhile is read in one go. A command or a worker that runs out of work ends the rest.
 
 use super::event::{Event, Owner, SocketId};
 use super::resolver::Job;
 use super::socket::Socket;
 use crate::sync::Mutex;
-use crate::sync::atomic::{AtomicBool, Ordering, fence};
+use crate::sync::atomic::{AtomicU8, Ordering, fence};
 use crate::sys::poll::{Batch, Poll, Ready, SetupError};
 use crate::sys::resolve::LookupError;
 use crossbeam_queue::SegQueue;
@@ -23,6 +27,20 @@ use std::time::{Duration, Instant};
 
 /// How many ready descriptors are taken at a time.
 const BATCH: usize = 64;
+/// With so many messages in its mailbox a service will not miss the next for a while.
+const BUSY: usize = 8;
+/// The longest that a poller rests.
+pub const REST: Duration = Duration::from_micros(200);
+
+/// What a poller does, as others need to know it.
+mod state {
+    /// It will look at its commands.
+    pub const AWAKE: u8 = 0;
+    /// It waits for descriptors, or is about to.
+    pub const WAITING: u8 = 1;
+    /// It rests, or is about to.
+    pub const RESTING: u8 = 2;
+}
 
 /// What other threads ask of a poller. Executed in the order of their arrival.
 pub enum Command {
@@ -58,14 +76,14 @@ pub enum Command {
 pub struct Poller {
     poll: Poll,
     commands: SegQueue<Command>,
-    /// True while the poller waits or is about to.
-    asleep: AtomicBool,
+    /// One of [`state`].
+    state: AtomicU8,
     /// The polling thread's own data. Held while it polls, waiting included.
     pub turn: Mutex<Turn>,
 }
 
-/// Takes events as they happen.
-pub type Deliver = Box<dyn Fn(Event) + Send>;
+/// Takes events as they happen. Returns how many messages wait at the event's owner then.
+pub type Deliver = Box<dyn Fn(Event) -> usize + Send>;
 
 /// What belongs to the thread that polls.
 pub struct Turn {
@@ -81,15 +99,25 @@ pub struct Turn {
     pub deadlines: BinaryHeap<Reverse<(Instant, SocketId)>>,
     /// The engine was told to stop.
     pub exited: bool,
+    /// The least that waited at the owner of an event since [`Turn::may_rest`]; `None` without events.
+    least: Option<usize>,
 }
 
 impl Turn {
     /// Hands an event over.
     pub fn emit(&mut self, event: Event) {
         match &self.deliver {
-            Some(deliver) => deliver(event),
+            Some(deliver) => {
+                let waiting = deliver(event);
+                self.least = Some(self.least.map_or(waiting, |least| least.min(waiting)));
+            }
             None => self.events.push_back(event),
         }
+    }
+
+    /// Whether there were events since the last call, all for services that have enough to do.
+    pub fn may_rest(&mut self) -> bool {
+        self.least.take().is_some_and(|least| least >= BUSY)
     }
 }
 
@@ -102,11 +130,12 @@ impl Poller {
             datagram: vec![0; 65535 + super::udp::MAX_ADDRESS].into(),
             deadlines: BinaryHeap::new(),
             exited: false,
+            least: None,
         };
         Ok(Poller {
             poll: Poll::new()?,
             commands: SegQueue::new(),
-            asleep: AtomicBool::new(false),
+            state: AtomicU8::new(state::AWAKE),
             turn: turn.into(),
         })
     }
@@ -115,7 +144,20 @@ impl Poller {
     pub fn post(&self, command: Command) {
         self.commands.push(command);
         fence(Ordering::SeqCst);
-        if self.asleep.swap(false, Ordering::Relaxed) {
+        if self.state.swap(state::AWAKE, Ordering::Relaxed) != state::AWAKE {
+            self.poll.wake();
+        }
+    }
+
+    /// Ends the rest, if the poller rests.
+    pub fn hurry(&self) {
+        let (resting, awake) = (state::RESTING, state::AWAKE);
+        if self.state.load(Ordering::Relaxed) == resting
+            && self
+                .state
+                .compare_exchange(resting, awake, Ordering::Relaxed, Ordering::Relaxed)
+                .is_ok()
+        {
             self.poll.wake();
         }
     }
@@ -132,8 +174,7 @@ impl Poller {
 
     /// Waits for commands, ready descriptors, or the next deadline.
     pub fn wait(&self, turn: &mut Turn) -> io::Result<()> {
-        self.asleep.store(true, Ordering::Relaxed);
-        fence(Ordering::SeqCst);
+        self.announce(state::WAITING);
         let timeout = if self.commands.is_empty() {
             let next = turn.deadlines.peek();
             next.map(|Reverse((at, _))| at.saturating_duration_since(Instant::now()))
@@ -141,8 +182,23 @@ impl Poller {
             Some(Duration::ZERO)
         };
         let result = self.poll.wait(&mut turn.batch, timeout);
-        self.asleep.store(false, Ordering::Relaxed);
+        self.state.store(state::AWAKE, Ordering::Relaxed);
         result
+    }
+
+    /// Lets input gather, at most for `limit`.
+    pub fn rest(&self, limit: Duration) {
+        self.announce(state::RESTING);
+        if self.commands.is_empty() {
+            self.poll.wait_for_wake(limit);
+        }
+        self.state.store(state::AWAKE, Ordering::Relaxed);
+    }
+
+    /// Before a look at the commands, see the file comment.
+    fn announce(&self, state: u8) {
+        self.state.store(state, Ordering::Relaxed);
+        fence(Ordering::SeqCst);
     }
 
     /// The next descriptor of the last wait.
@@ -182,12 +238,15 @@ impl Poller {
 
 #[cfg(test)]
 mod tests {
+    use super::super::event::EventKind;
     use super::*;
-    use std::sync::atomic::AtomicUsize;
+    use std::sync::atomic::{AtomicBool, AtomicUsize};
 
-    /// Senders and a sleeping poller: if a wake-up were lost, the wait would not end.
-    #[test]
-    fn no_wake_up_is_lost() {
+    /// Longer than any test may take: a wait that ends only then fails it.
+    const FOR_EVER: Duration = Duration::from_secs(3600);
+
+    /// Senders and a sleeping poller: if a wake-up were lost, `wait` would not end.
+    fn lose_no_wake_up(wait: impl Fn(&Poller, &mut Turn)) {
         const SENDERS: usize = 2;
         const EACH: usize = 20_000;
         let poller = Poller::new().unwrap();
@@ -206,12 +265,71 @@ mod tests {
             }
             let mut turn = poller.turn.lock();
             while taken.load(Ordering::Relaxed) < SENDERS * EACH {
-                poller.wait(&mut turn).unwrap();
+                wait(&poller, &mut turn);
                 while poller.next_ready(&mut turn).is_some() {}
                 while poller.next_command().is_some() {
                     taken.fetch_add(1, Ordering::Relaxed);
                 }
             }
         });
+    }
+
+    #[test]
+    fn a_command_ends_a_wait() {
+        lose_no_wake_up(|poller, turn| poller.wait(turn).unwrap());
+    }
+
+    #[test]
+    fn a_command_ends_a_rest() {
+        lose_no_wake_up(|poller, turn| {
+            poller.rest(FOR_EVER);
+            poller.wait(turn).unwrap();
+        });
+    }
+
+    #[test]
+    fn a_worker_without_work_ends_a_rest() {
+        let poller = Poller::new().unwrap();
+        let done = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !done.load(Ordering::Relaxed) {
+                    poller.hurry();
+                    std::thread::yield_now();
+                }
+            });
+            let mut turn = poller.turn.lock();
+            for _ in 0..1000 {
+                poller.rest(FOR_EVER);
+                // Takes note of the wake-up, as the wait after a rest does.
+                poller.post(Command::Pause(SocketId(1)));
+                poller.wait(&mut turn).unwrap();
+                while poller.next_ready(&mut turn).is_some() {}
+                while poller.next_command().is_some() {}
+            }
+            done.store(true, Ordering::Relaxed);
+        });
+    }
+
+    #[test]
+    fn it_rests_when_every_owner_has_enough_to_do() {
+        let poller = Poller::new().unwrap();
+        let mut turn = poller.turn.lock();
+        // The number that wait is the handle of the owner.
+        turn.deliver = Some(Box::new(|event| event.owner as usize));
+        assert!(!turn.may_rest());
+        for (owners, rests) in [
+            (&[BUSY, 100, BUSY][..], true),
+            (&[100, BUSY - 1, 100], false),
+            (&[0], false),
+            (&[BUSY], true),
+        ] {
+            for owner in owners {
+                let owner = *owner as Owner;
+                turn.emit(Event::plain(EventKind::Data, SocketId(1), owner, 0));
+            }
+            assert_eq!(turn.may_rest(), rests, "{owners:?}");
+            assert!(!turn.may_rest());
+        }
     }
 }

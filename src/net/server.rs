@@ -474,6 +474,13 @@ impl SocketServer {
         Some(socket.id)
     }
 
+    /// Ends the rest of every poller that rests.
+    pub fn hurry(&self) {
+        for index in 0..self.pollers() {
+            self.poller_at(index).hurry();
+        }
+    }
+
     /// Tells whoever polls to stop, after everything asked for before.
     pub fn exit(&self) {
         for index in 0..self.pollers() {

@@ -3,7 +3,7 @@
 //! Used by the pollers of `net`. Level-triggered; a descriptor is known by the token it was added
 //! under. `add`, `modify`, `remove` and `wake` may be called by any thread while another one waits.
 
-use rustix::event::{EventfdFlags, Timespec, epoll, eventfd};
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, epoll, eventfd, poll};
 use rustix::io::{Errno, retry_on_intr};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -103,15 +103,18 @@ impl Poll {
         let _ = retry_on_intr(|| rustix::io::write(&self.wake, &1u64.to_ne_bytes()));
     }
 
+    /// Waits until `wake` was called, however long ago, or the time is over.
+    pub fn wait_for_wake(&self, time: Duration) {
+        let mut wake = [PollFd::new(&self.wake, PollFlags::IN)];
+        let _ = poll(&mut wake, Some(&timespec(time)));
+    }
+
     /// Waits until something is ready, `wake` was called or the time is over, and puts what is ready
     /// into `ready` (at most its capacity). `None` waits without end.
     pub fn wait(&self, ready: &mut Batch, timeout: Option<Duration>) -> io::Result<()> {
         ready.next = 0;
         ready.events.clear();
-        let timeout = timeout.map(|time| Timespec {
-            tv_sec: time.as_secs() as i64,
-            tv_nsec: i64::from(time.subsec_nanos()),
-        });
+        let timeout = timeout.map(timespec);
         let space = rustix::buffer::spare_capacity(&mut ready.events);
         match epoll::wait(&self.epoll, space, timeout.as_ref()) {
             Ok(_) | Err(Errno::INTR) => Ok(()),
@@ -121,6 +124,13 @@ impl Poll {
 
     fn drain_wake(&self) {
         let _ = rustix::io::read(&self.wake, &mut [0u8; 8]);
+    }
+}
+
+fn timespec(time: Duration) -> Timespec {
+    Timespec {
+        tv_sec: time.as_secs() as i64,
+        tv_nsec: i64::from(time.subsec_nanos()),
     }
 }
 

@@ -1,7 +1,9 @@
 /* Sockets as services see them: event sequences, states, priorities, datagrams, adopted descriptors. */
 #include "harness.h"
+#include "malloc_hook.h"
 
 #include <arpa/inet.h>
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -200,6 +202,16 @@ is_open(int fd)
 }
 
 /* ---- what most cases begin with ---- */
+
+static bool
+ours(void)
+{
+	return dlsym(RTLD_DEFAULT, "skynetx_socket_option") != NULL;
+}
+
+/* Fills what the kernel takes, so that everything that follows waits. */
+#define FILLING 8000000
+static char filling[FILLING];
 
 static int
 send_as(int (*f)(struct skynet_context *, struct socket_sendbuffer *), int id, const char *bytes,
@@ -501,30 +513,243 @@ pause_and_start(void)
 	done(&s, listener);
 }
 
-/* A connect that the other side neither takes nor refuses. */
+/* A port at which connects are neither taken nor refused, until somebody accepts. */
+#define WAITING 4
+struct full {
+	int fd, port, waiting[WAITING];
+};
+
+static struct full
+full(void)
+{
+	struct full f;
+	f.fd = bound(SOCK_STREAM);
+	f.port = port_of(f.fd);
+	struct sockaddr_in to = local(f.port);
+	CHECK(listen(f.fd, 0) == 0);
+	for (int i = 0; i < WAITING; i++) {
+		f.waiting[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+		(void)!connect(f.waiting[i], (struct sockaddr *)&to, sizeof(to));
+	}
+	return f;
+}
+
+/* Those that stood in the way go. Connects that wait come through at their next try, after a second or more. */
+static void
+make_room(struct full *f)
+{
+	for (int i = 0; i < WAITING; i++)
+		close(f->waiting[i]);
+	close(accept(f->fd, NULL, NULL));
+}
+
 static void
 start_connecting(void)
 {
 	struct side s = side();
-	int fd = bound(SOCK_STREAM), port = port_of(fd), waiting[4];
-	struct sockaddr_in to = local(port);
-	CHECK(listen(fd, 0) == 0);
-	for (int i = 0; i < 4; i++) {
-		waiting[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
-		(void)!connect(waiting[i], (struct sockaddr *)&to, sizeof(to));
-	}
-	int id = skynet_socket_connect(s.a->ctx, "127.0.0.1", port);
+	struct full f = full();
+	int id = skynet_socket_connect(s.a->ctx, "127.0.0.1", f.port);
 	QUIET(&s);
 	skynet_socket_start(s.a->ctx, id);
 	QUIET(&s);
 	CHECK_INT(send_high(id, "queued", 6), 0);
 	skynet_socket_shutdown(s.a->ctx, id);
 	EXPECT(&s, CLOSE, id, 0, "");
-	for (int i = 0; i < 4; i++)
-		close(waiting[i]);
-	close(fd);
+	make_room(&f);
+	close(f.fd);
 	QUIET(&s);
 	agent_kill(s.a);
+}
+
+/* Pieces of growing size, with the bytes of a pattern that runs through all of them. */
+#define PIECES 40
+#define PIECE(i) ((size_t)(i) * (size_t)(i) * 17 + 1)
+#define PIECES_SIZE 350000
+
+static size_t
+send_pieces(int id, char *bytes)
+{
+	size_t size = 0;
+	for (size_t i = 0; i < PIECES_SIZE; i++)
+		bytes[i] = (char)(i * 31 + i / 251);
+	for (int i = 0; i < PIECES && CHECK(size + PIECE(i) <= PIECES_SIZE); i++) {
+		CHECK_INT(send_high(id, bytes + size, PIECE(i)), 0);
+		size += PIECE(i);
+	}
+	return size;
+}
+
+/* The next connection that has anything to say, and that this is what was sent. */
+static int
+accept_pieces(int fd, const char *sent, size_t size)
+{
+	static char got[PIECES_SIZE];
+	size_t have;
+	int peer;
+	while (CHECK((peer = accept(fd, NULL, NULL)) >= 0)) {
+		have = get(peer, got, size);
+		if (have > 0) {
+			CHECK_INT(have, size);
+			CHECK(memcmp(got, sent, size) == 0);
+			return peer;
+		}
+		close(peer);
+	}
+	return -1;
+}
+
+/* What is sent to a socket that is not connected yet goes out when it is. */
+static void
+sent_while_connecting(void)
+{
+	static char bytes[PIECES_SIZE];
+	struct side s = side();
+	struct full f = full();
+	int id = skynet_socket_connect(s.a->ctx, "127.0.0.1", f.port), peer;
+	QUIET(&s);
+	size_t size = send_pieces(id, bytes);
+	QUIET(&s);
+	make_room(&f);
+	EXPECT(&s, CONNECT, id, 0, "127.0.0.1");
+	peer = accept_pieces(f.fd, bytes, size);
+	put(peer, "back", 4);
+	EXPECT(&s, DATA, id, 4, "");
+	close(peer);
+	EXPECT(&s, CLOSE, id, 0, "");
+	skynet_socket_close(s.a->ctx, id);
+	/* the same at once; upstream aborts when the socket is opened behind a send */
+	for (int i = 0; i < 20 && ours(); i++) {
+		id = skynet_socket_connect(s.a->ctx, "127.0.0.1", f.port);
+		size = send_pieces(id, bytes);
+		peer = accept_pieces(f.fd, bytes, size);
+		EXPECT(&s, CONNECT, id, 0, "127.0.0.1");
+		skynet_socket_close(s.a->ctx, id);
+		EXPECT(&s, CLOSE, id, 0, "");
+		CHECK(at_end(peer));
+		close(peer);
+	}
+	close(f.fd);
+	agent_kill(s.a);
+}
+
+/* The id is gone, and everything about it has been said. */
+static void
+gone(struct side *s, int id)
+{
+	skynet_socket_start(s->a->ctx, id);
+	EXPECT(s, ERROR, id, 0, "invalid socket");
+}
+
+static void
+closed_while_connecting(void)
+{
+	struct side s = side();
+	struct full f = full();
+	int id = skynet_socket_connect(s.a->ctx, "127.0.0.1", f.port);
+	QUIET(&s);
+	skynet_socket_close(s.a->ctx, id);
+	EXPECT(&s, CLOSE, id, 0, "");
+	skynet_socket_close(s.a->ctx, id);
+	gone(&s, id);
+	CHECK_INT(send_high(id, "x", 1), -1);
+	/* nor does it come when it could */
+	make_room(&f);
+	pause_ms(1500);
+	QUIET(&s);
+	close(f.fd);
+	/* the same at any moment: a CONNECT may come, but not behind the CLOSE */
+	f.fd = bound(SOCK_STREAM);
+	f.port = port_of(f.fd);
+	CHECK(listen(f.fd, 128) == 0);
+	for (int i = 0; i < 100; i++) {
+		id = skynet_socket_connect(s.a->ctx, "127.0.0.1", f.port);
+		for (volatile int spin = 0; spin < i * 200; spin++) {
+		}
+		skynet_socket_close(s.a->ctx, id);
+		struct event e = next(&s);
+		CHECK_INT(e.id, id);
+		if (e.type == SKYNET_SOCKET_TYPE_CONNECT)
+			EXPECT(&s, CLOSE, id, 0, "");
+		else
+			CHECK_INT(e.type, SKYNET_SOCKET_TYPE_CLOSE);
+		gone(&s, id);
+	}
+	close(f.fd);
+	agent_kill(s.a);
+}
+
+/* ---- a peer that resets ---- */
+
+#define BLOCK 100000
+
+/* Hands over blocks of the agent's account. */
+static void
+send_blocks(struct agent *a, void *arg)
+{
+	struct socket_sendbuffer out;
+	memset(&out, 0, sizeof(out));
+	out.id = *(int *)arg;
+	out.type = SOCKET_BUFFER_MEMORY;
+	out.sz = BLOCK;
+	for (int i = 0; i < 3; i++) {
+		out.buffer = skynet_malloc(BLOCK);
+		memset((void *)out.buffer, i, BLOCK);
+		skynet_socket_sendbuffer(a->ctx, &out);
+	}
+}
+
+static void
+account(struct agent *a, void *arg)
+{
+	(void)a;
+	*(size_t *)arg = malloc_current_memory();
+}
+
+static size_t
+account_of(struct agent *a)
+{
+	size_t bytes;
+	agent_run(a, account, &bytes);
+	return bytes;
+}
+
+/* Writing to a socket whose peer has reset it. Its end is told once, an ERROR in front of it; upstream may tell two,
+ * or one behind it, when the writes fail as well. */
+static void
+peer_resets(void)
+{
+	struct linger now = { 1, 0 };
+	struct side s = side();
+	int fd, port, listener = listening(&s, &port);
+	size_t before = account_of(s.a);
+	for (int i = 0; i < 50; i++) {
+		int errors = 0, late = 0, closes = 0, id = connected(&s, listener, port, &fd);
+		struct event e;
+		/* with output that waits for the peer, and without */
+		if (i % 2)
+			CHECK_INT(send_high(id, filling, FILLING), 0);
+		setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+		close(fd);
+		agent_run(s.a, send_blocks, &id);
+		do
+			e = next(&s);
+		while (e.type == SKYNET_SOCKET_TYPE_WARNING);
+		skynet_socket_shutdown(s.a->ctx, id);
+		skynet_socket_start(s.a->ctx, id);
+		for (; e.type && strcmp(e.text, "invalid socket") != 0; e = next(&s)) {
+			CHECK_INT(e.id, id);
+			if (e.type == SKYNET_SOCKET_TYPE_CLOSE)
+				closes++;
+			else if (e.type != SKYNET_SOCKET_TYPE_WARNING && CHECK_INT(e.type, SKYNET_SOCKET_TYPE_ERROR))
+				*(closes ? &late : &errors) += 1;
+		}
+		CHECK_INT(closes, 1);
+		CHECK(ours() ? errors <= 1 && late == 0 : errors + late <= 2);
+		CHECK_INT(send_high(id, "x", 1), -1);
+	}
+	/* less than a block; the events are on the account as well */
+	WAIT_UNTIL(account_of(s.a) < before + BLOCK);
+	done(&s, listener);
 }
 
 static void
@@ -573,10 +798,6 @@ names_that_cannot_be(void)
 }
 
 /* ---- sending and closing ---- */
-
-/* Fills what the kernel takes, so that everything that follows waits. */
-#define FILLING 8000000
-static char filling[FILLING];
 
 static void
 close_flushes(void)
@@ -1048,6 +1269,9 @@ const struct test_case socket_cases[] = {
 	CASE(pause_and_start),
 	CASE(start_connecting),
 	CASE(connect_and_queue),
+	CASE(sent_while_connecting),
+	CASE(closed_while_connecting),
+	CASE(peer_resets),
 	CASE(names_that_cannot_be),
 	CASE(close_flushes),
 	CASE(shutdown_does_not),

@@ -59,7 +59,7 @@ refused(void)
 	CHECK_INT(socket_option(0, NODELAY, 0), 0);
 }
 
-/* A connection whose other end never reads ends with an ERROR; its data is thrown away. */
+/* A connection whose other end never reads ends with ERROR and CLOSE; its data is thrown away. */
 static void
 limited(void)
 {
@@ -98,6 +98,7 @@ limited(void)
 	e = event(a, n - 1, SKYNET_SOCKET_TYPE_ERROR);
 	CHECK_INT(e.m.id, server);
 	CHECK_TEXT(e.text, "output buffer overflow");
+	CHECK_INT(event(a, n++, SKYNET_SOCKET_TYPE_CLOSE).m.id, server);
 	skynet_socket_close(a->ctx, listener);
 	CHECK_INT(event(a, n++, SKYNET_SOCKET_TYPE_CLOSE).m.id, listener);
 	skynet_socket_shutdown(b->ctx, client);

@@ -15,7 +15,7 @@ check.run(function()
 	end)
 	case("wrong arguments are errors all the same", function()
 		raises("invalid option 'no such'", driver.option, 0, "no such", 1)
-		raises("boolean expected, got number", driver.option, 0, "nodelay", 1)
+		raises("nodelay takes true or false, got 1", driver.option, 0, "nodelay", 1)
 	end)
 	case("a gate that needs them does not open", function()
 		local gate = skynet.newservice "gate"

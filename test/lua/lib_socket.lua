@@ -24,25 +24,10 @@ end
 local check = dofile "./test/lua/support/check.lua"
 local eq, raises, results, case = check.eq, check.raises, check.results, check.case
 
-local port	-- of the listener; what arrives there goes to `served`
-local served
-
--- A pair of connected sockets: ours, and the accepted one (started unless `raw`).
-local function pair(raw)
-	local accepted
-	served = function(id) accepted = id end
-	local ours = assert(socket.open("127.0.0.1", port))
-	check.wait(function() return accepted end)
-	if not raw then
-		assert(socket.start(accepted))
-	end
-	return ours, accepted
-end
-
-local function close_both(a, b)
-	socket.close(a)
-	socket.close(b)
-end
+local pairs_of = dofile "./test/lua/support/pair.lua"
+local port	-- of the listener; what arrives there goes to `pairs_of.served`
+local function pair(raw) return pairs_of.open(port, raw) end
+local close_both <const> = pairs_of.close
 
 local function opening()
 	case("listen on a free port", function()
@@ -53,7 +38,7 @@ local function opening()
 		port = real_port
 		eq(socket.start(id, function(new_id, peer)
 			assert(peer:find "^127%.0%.0%.1:%d+$", peer)
-			served(new_id, peer)
+			pairs_of.served(new_id, peer)
 		end), id)
 		raises("Listen error", socket.listen, "127.0.0.1", real_port)
 		raises("Listen error", socket.listen, "192.0.2.1", 0)
@@ -73,7 +58,7 @@ local function opening()
 		eq(socket.disconnected(a), nil)
 	end)
 	case("open on one text", function()
-		served = function() end
+		pairs_of.served = function() end
 		local id = assert(socket.open("127.0.0.1:" .. port))
 		socket.close(id)
 		raises("Invalid address 127.0.0.1.", socket.open, "127.0.0.1")
@@ -444,7 +429,7 @@ local function owning()
 		socket.close(a)
 	end)
 	case("many connections at once", function()
-		served = function(id)
+		pairs_of.served = function(id)
 			assert(socket.start(id))
 			local line = socket.readline(id)
 			socket.write(id, line .. " back\n")

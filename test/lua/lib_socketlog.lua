@@ -14,24 +14,10 @@ local eq, raises, results, case = check.eq, check.raises, check.results, check.c
 local HEAD = skynet.getenv "api_level" == "head"
 local UNKNOWN <const> = 0x7f000001
 
-local port
-local served
-
-local function pair(raw)
-	local accepted
-	served = function(id) accepted = id end
-	local ours = assert(socket.open("127.0.0.1", port))
-	check.wait(function() return accepted end)
-	if not raw then
-		assert(socket.start(accepted))
-	end
-	return ours, accepted
-end
-
-local function close_both(a, b)
-	socket.close(a)
-	socket.close(b)
-end
+local pairs_of = dofile "./test/lua/support/pair.lua"
+local port	-- of the listener; what arrives there goes to `pairs_of.served`
+local function pair(raw) return pairs_of.open(port, raw) end
+local close_both <const> = pairs_of.close
 
 local function log()
 	return skynet.call(".logger", "lua", "take", skynet.self())
@@ -272,7 +258,7 @@ end
 check.run(function()
 	local listener
 	listener, _, port = socket.listen("127.0.0.1", 0)
-	socket.start(listener, function(id) served(id) end)
+	socket.start(listener, function(id) pairs_of.served(id) end)
 	lines()
 	corners()
 end)

@@ -1,8 +1,7 @@
 /*
  * `front HOST PORT`: accepts, starts every connection and sends back what comes, but floods a connection
  * whose first byte is 'F'. It keeps books on every id and says `FAIL ...` when an event cannot be:
- *   ACCEPT first; CONNECT before the first DATA; then DATA; at most one ERROR; at most one CLOSE; after it
- *   nothing.
+ *   ACCEPT first; CONNECT before the first DATA; then DATA; at most one ERROR; one CLOSE; after it nothing.
  * An ERROR that answers our own start does not count. The text "stats" makes it print its counters.
  */
 #include "sock.h"
@@ -59,7 +58,7 @@ accepted(struct front *self, struct skynet_context *ctx, int id)
 {
 	struct connection *c = &self->slot[id % SLOTS];
 
-	if (c->state != NOBODY && c->state != CLOSED && c->state != FAILED)
+	if (c->state != NOBODY && c->state != CLOSED)
 		say("FAIL ACCEPT of %d while %d lives in state %d", id, c->id, c->state);
 	memset(c, 0, sizeof *c);
 	c->id = id;
@@ -70,13 +69,12 @@ accepted(struct front *self, struct skynet_context *ctx, int id)
 	skynet_socket_start(ctx, id);
 }
 
-/* The first end of a connection. Closing it is ours to do in any case. */
+/* The first sign of the end of a connection. Closing it is ours to do in any case. */
 static void
-ended(struct front *self, struct skynet_context *ctx, struct connection *c)
+ending(struct front *self, struct skynet_context *ctx, struct connection *c)
 {
 	if (c->state == ACCEPTED)
 		self->unstarted++;
-	self->ended++;
 	skynet_socket_close(ctx, c->id);
 }
 
@@ -158,7 +156,7 @@ event(struct front *self, struct skynet_context *ctx, const struct skynet_socket
 		if (c->state != ACCEPTED && c->state != STARTED)
 			say("FAIL ERROR of %d in state %d: %s", m->id, c->state, text);
 		else
-			ended(self, ctx, c);
+			ending(self, ctx, c);
 		self->errors++;
 		c->state = FAILED;
 		break;
@@ -166,7 +164,9 @@ event(struct front *self, struct skynet_context *ctx, const struct skynet_socket
 		if (c->state == CLOSED)
 			say("FAIL second CLOSE of %d", m->id);
 		else if (c->state != FAILED)
-			ended(self, ctx, c);
+			ending(self, ctx, c);
+		if (c->state != CLOSED)
+			self->ended++;
 		c->state = CLOSED;
 		break;
 	case SKYNET_SOCKET_TYPE_WARNING:

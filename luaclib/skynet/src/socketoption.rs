@@ -32,6 +32,49 @@ enum Kind {
     Action,
 }
 
+impl Kind {
+    /// What is allowed, as errors say it.
+    fn allowed(&self) -> &'static CStr {
+        match self {
+            Kind::Boolean => c"true or false",
+            Kind::Integer => c"an integer",
+            Kind::Seconds => c"a number of seconds",
+            Kind::Action => c"'warn', 'pause' or 'close'",
+        }
+    }
+
+    /// The value at this index as the core wants it, None if it is no such value. Never raises.
+    ///
+    /// # Safety
+    /// `l` is a live Lua state.
+    unsafe fn value(&self, l: *mut lua_State, index: c_int) -> Option<i64> {
+        let mut is_number = 0;
+        // SAFETY: as the caller promises. Only a string is asked for its bytes, so none is converted; they are
+        // not kept.
+        unsafe {
+            match self {
+                Kind::Boolean => {
+                    (lua_type(l, index) == LUA_TBOOLEAN).then(|| lua_toboolean(l, index).into())
+                }
+                Kind::Integer => {
+                    let value = lua_tointegerx(l, index, &mut is_number);
+                    (is_number != 0).then_some(value)
+                }
+                Kind::Seconds => {
+                    let seconds = lua_tonumberx(l, index, &mut is_number);
+                    (is_number != 0).then(|| milliseconds(seconds))
+                }
+                Kind::Action if lua_type(l, index) == LUA_TSTRING => {
+                    let given = CStr::from_ptr(lua_tolstring(l, index, ptr::null_mut()));
+                    let number = ACTIONS.iter().position(|action| *action == given)?;
+                    Some(number as i64)
+                }
+                Kind::Action => None,
+            }
+        }
+    }
+}
+
 /// Names that scripts use, the numbers of `skynetx.h`, and what values they take.
 const OPTIONS: [(&CStr, c_int, Kind); 8] = [
     (c"nodelay", 1, Kind::Boolean),
@@ -48,26 +91,16 @@ const OPTIONS: [(&CStr, c_int, Kind); 8] = [
 const ACTIONS: [&CStr; 3] = [c"warn", c"pause", c"close"];
 
 /// Names for `luaL_checkoption`, which wants a NULL behind the last.
-struct Names<const N: usize>([*const c_char; N]);
+struct Names([*const c_char; OPTIONS.len() + 1]);
 
 // SAFETY: pointers to string literals.
-unsafe impl<const N: usize> Sync for Names<N> {}
+unsafe impl Sync for Names {}
 
-static OPTION_NAMES: Names<9> = {
-    let mut names = [ptr::null(); 9];
+static OPTION_NAMES: Names = {
+    let mut names = [ptr::null(); OPTIONS.len() + 1];
     let mut i = 0;
     while i < OPTIONS.len() {
         names[i] = OPTIONS[i].0.as_ptr();
-        i += 1;
-    }
-    Names(names)
-};
-
-static ACTION_NAMES: Names<4> = {
-    let mut names = [ptr::null(); 4];
-    let mut i = 0;
-    while i < ACTIONS.len() {
-        names[i] = ACTIONS[i].as_ptr();
         i += 1;
     }
     Names(names)
@@ -83,6 +116,33 @@ fn milliseconds(seconds: f64) -> i64 {
     }
 }
 
+/// Raises the error for a value that an option never takes.
+///
+/// # Safety
+/// `l` is a live Lua state with two free slots, the value its argument 3. Raises.
+#[cold]
+unsafe fn wrong_value(l: *mut lua_State, name: &CStr, kind: &Kind) -> ! {
+    // SAFETY: as the caller promises; the texts are literals, the name of a type, or on the stack.
+    unsafe {
+        let given = match lua_type(l, 3) {
+            LUA_TSTRING => {
+                lua_pushfstring(l, c"'%s'".as_ptr(), lua_tolstring(l, 3, ptr::null_mut()))
+            }
+            LUA_TNUMBER | LUA_TBOOLEAN => luaL_tolstring(l, 3, ptr::null_mut()),
+            other => lua_typename(l, other),
+        };
+        let text = lua_pushfstring(
+            l,
+            c"%s takes %s, got %s".as_ptr(),
+            name.as_ptr(),
+            kind.allowed().as_ptr(),
+            given,
+        );
+        luaL_argerror(l, 3, text);
+    }
+    unreachable!()
+}
+
 /// `option(id, name, value)`: true, or false and a reason.
 pub unsafe extern "C-unwind" fn option(l: *mut lua_State) -> c_int {
     // SAFETY: called by Lua; four slots. The names are on the stack or literals.
@@ -92,14 +152,8 @@ pub unsafe extern "C-unwind" fn option(l: *mut lua_State) -> c_int {
         let Some((name, number, kind)) = OPTIONS.get(which as usize) else {
             raise!(l, c"unknown option");
         };
-        let value = match kind {
-            Kind::Boolean => {
-                luaL_checktype(l, 3, LUA_TBOOLEAN);
-                lua_toboolean(l, 3).into()
-            }
-            Kind::Integer => luaL_checkinteger(l, 3),
-            Kind::Seconds => milliseconds(luaL_checknumber(l, 3)),
-            Kind::Action => luaL_checkoption(l, 3, ptr::null(), ACTION_NAMES.0.as_ptr()).into(),
+        let Some(value) = kind.value(l, 3) else {
+            wrong_value(l, name, kind);
         };
         let Some(set) = core_function() else {
             lua_pushboolean(l, 0);

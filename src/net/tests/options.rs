@@ -42,6 +42,16 @@ impl Rig {
     }
 }
 
+/// `error` is the event of an end that a limit brought: as after a reset, CLOSE follows.
+fn expect_forced_end(rig: &Rig, error: &Seen, id: SocketId, text: &str) {
+    assert_eq!(
+        (error.kind, error.id, error.text()),
+        (EventKind::Error, id, text)
+    );
+    let close = rig.next();
+    assert_eq!((close.kind, close.id), (EventKind::Close, id));
+}
+
 #[test]
 fn too_much_output_ends_the_socket() {
     let rig = Rig::new();
@@ -54,11 +64,7 @@ fn too_much_output_ends_the_socket() {
         ],
     );
     overflow(&rig, id);
-    let seen = rig.past_warnings();
-    assert_eq!(
-        (seen.kind, seen.text()),
-        (EventKind::Error, "output buffer overflow")
-    );
+    expect_forced_end(&rig, &rig.past_warnings(), id, "output buffer overflow");
     rig.expect_gone(id);
     assert_eq!(rig.server.limits.pending(), 0);
     // The peer sees a reset behind what the kernels had already moved.
@@ -115,11 +121,7 @@ fn an_action_that_comes_later_is_taken_at_the_next_send() {
     overflow(&rig, id);
     rig.set(id, &[Setting::WriteAction(Action::Close)]);
     rig.send(id, b"one more").unwrap();
-    let seen = rig.past_warnings();
-    assert_eq!(
-        (seen.kind, seen.text()),
-        (EventKind::Error, "output buffer overflow")
-    );
+    expect_forced_end(&rig, &rig.past_warnings(), id, "output buffer overflow");
     rig.expect_gone(id);
 }
 
@@ -137,11 +139,11 @@ fn the_sum_hits_those_with_more_than_their_share() {
     rig.clog(modest);
     rig.server.limits.set_total(1_000_000);
     overflow(&rig, pairs[0].0);
-    let seen = rig.past_warnings();
-    assert_eq!((seen.kind, seen.id), (EventKind::Error, pairs[0].0));
+    let error = rig.past_warnings();
+    expect_forced_end(&rig, &error, pairs[0].0, "output buffer overflow");
     overflow(&rig, pairs[1].0);
-    let seen = rig.past_warnings();
-    assert_eq!((seen.kind, seen.id), (EventKind::Error, pairs[1].0));
+    let error = rig.past_warnings();
+    expect_forced_end(&rig, &error, pairs[1].0, "output buffer overflow");
     // The third had its share and no more.
     rig.send(modest, b"last").unwrap();
     rig.server.close(modest);
@@ -187,10 +189,7 @@ fn silence_ends_a_connection() {
         }
     };
     assert!(begin.elapsed() >= Duration::from_millis(300) && received > 0);
-    assert_eq!(
-        (ended.kind, ended.id, ended.text()),
-        (EventKind::Error, silent, "idle for too long")
-    );
+    expect_forced_end(&rig, &ended, silent, "idle for too long");
     assert!((&peer).read(&mut [0]).is_err());
     // What is paused is not idle.
     rig.server.pause(talking);
