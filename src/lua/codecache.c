@@ -103,6 +103,14 @@ static struct chunk *cache_find(const char *name) {
 	return chunk;
 }
 
+/* Whether a file can be loaded without a look at the disk. */
+LUAI_FUNC int luaR_cached(const char *name) {
+	pthread_mutex_lock(&cache.lock);
+	int found = *place_of(name) != NULL;
+	pthread_mutex_unlock(&cache.lock);
+	return found;
+}
+
 /* Puts a chunk into the cache and returns it; if somebody was faster, theirs instead. */
 static struct chunk *cache_store(const char *name, const struct look *look, struct chunk *chunk) {
 	size_t length = strlen(name) + 1;
@@ -184,6 +192,7 @@ LUALIB_API int luaL_loadfilex(lua_State *L, const char *filename, const char *mo
 	/* the strings of a chunk have the hashes of the common seed */
 	if (filename == NULL || G(L)->seed != share_seed())
 		return luaL_loadfilex_(L, filename, mode);
+	luaR_opening(G(L), 0);
 	int caching = mode_of(L);
 	if (caching == MODE_OFF)
 		return luaL_loadfilex_(L, filename, mode);

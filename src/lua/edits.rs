@@ -90,6 +90,12 @@ const EDITS: &[Edit] = &[
             "\n/* in share.c and chunk.c */\n\
              LUAI_FUNC unsigned int luaR_seed (unsigned int candidate);\n\
              LUAI_FUNC int luaR_eqshrstr (TString *a, TString *b);\n\
+             LUAI_FUNC lu_byte luaR_join (unsigned int seed);\n\
+             LUAI_FUNC lu_byte luaR_opening (global_State *g, int opening);\n\
+             LUAI_FUNC TString *luaR_name (global_State *g, const char *text, size_t len,\n\
+             \u{20}                             unsigned int hash);\n\
+             LUAI_FUNC void luaR_word (TString *ts, lu_byte number);\n\
+             LUAI_FUNC void luaR_require (lua_State *L);\n\
              LUAI_FUNC l_noret luaR_refuse (lua_State *L, const TValue *t);\n\
              LUAI_FUNC l_noret luaR_refuseraw (lua_State *L);\n\
              LUAI_FUNC void luaR_startuse (global_State *g);\n\
@@ -148,7 +154,10 @@ const EDITS: &[Edit] = &[
     edit(
         "lstate.h",
         "  void *ud_warn;         /* auxiliary data to 'warnf' */\n",
-        After("  struct ChunkUses *chunks;  /* what the state has of the code cache */\n"),
+        After(
+            "  struct ChunkUses *chunks;  /* what the state has of the code cache */\n\
+             \u{20} lu_byte pooling;  /* how it makes short strings, see share.c */\n",
+        ),
     ),
     edit("lstate.c", "  g->ud_warn = NULL;\n", After("  g->chunks = NULL;\n")),
     edit(
@@ -166,6 +175,49 @@ const EDITS: &[Edit] = &[
         ),
     ),
     edit("lstring.c", "  ts->hash = h;\n  ts->extra = 0;\n", After("  ts->id = 0;\n")),
+    // names are taken from the pool
+    edit(
+        "lstring.c",
+        "  /* else must create a new string */\n",
+        Before("  if ((ts = luaR_name(g, str, l, h)) != NULL)\n    return ts;\n"),
+    ),
+    edit(
+        "lgc.c",
+        "  lua_assert(g->allgc == o);  /* object must be 1st in 'allgc' list! */\n",
+        Before("  if (isshared(o))\n    return;\n"),
+    ),
+    edit(
+        "llex.c",
+        "    ts->extra = cast_byte(i+1);  /* reserved word */\n",
+        Replace("    luaR_word(ts, cast_byte(i+1));\n"),
+    ),
+    edit(
+        "lapi.c",
+        "  if (!chunkname) chunkname = \"?\";\n",
+        After("  luaR_opening(G(L), 0);\n"),
+    ),
+    edit(
+        "loadlib.c",
+        "static int readable (const char *filename) {\n",
+        Replace(
+            "extern void luaR_require (lua_State *L);\n\
+             extern int luaR_cached (const char *filename);\n\n\
+             static int readable (const char *filename) {\n",
+        ),
+    ),
+    edit(
+        "loadlib.c",
+        "  FILE *f = fopen(filename, \"r\");  /* try to open file */\n  if (f == NULL) return 0;",
+        Replace(
+            "  if (luaR_cached(filename)) return 1;\n\
+             \u{20} FILE *f = fopen(filename, \"r\");  /* try to open file */\n  if (f == NULL) return 0;",
+        ),
+    ),
+    edit(
+        "loadlib.c",
+        "  lua_call(L, 2, 1);  /* run loader to load module */\n",
+        Replace("  luaR_require(L);  /* run loader to load module */\n"),
+    ),
     edit(
         "lstring.h",
         "#define eqshrstr(a,b)\tcheck_exp((a)->tt == LUA_VSHRSTR, (a) == (b))\n",
@@ -221,7 +273,7 @@ const EDITS_54: &[Edit] = &[
     edit(
         "lstate.c",
         "  g->seed = luai_makeseed(L);\n",
-        Replace("  g->seed = luaR_seed(luai_makeseed(L));\n"),
+        Replace("  g->seed = luaR_seed(luai_makeseed(L));\n  g->pooling = luaR_join(g->seed);\n"),
     ),
     edit(
         "ltable.c",
@@ -277,6 +329,7 @@ const EDITS_54: &[Edit] = &[
 
 /// Only in 5.5.
 const EDITS_55: &[Edit] = &[
+    edit("lstate.c", "  g->seed = seed;\n", After("  g->pooling = luaR_join(g->seed);\n")),
     edit(
         "lauxlib.c",
         "LUALIB_API unsigned int luaL_makeseed (lua_State *L) {\n  UNUSED(L);\n  return luai_makeseed();\n",

@@ -27,10 +27,8 @@
 
 #if LUA_VERSION_NUM == 504
 #define is_short(ts) ((ts)->shrlen != 0xFF)
-#define string_size(ts, len) sizelstring(len)
 #else
 #define is_short(ts) strisshr(ts)
-#define string_size(ts, len) (is_short(ts) ? sizestrshr(len) : luaS_sizelngstr(len, LSTRREG))
 #endif
 
 /* ---- the seed ---- */
@@ -73,114 +71,203 @@ int luaR_eqshrstr(TString *a, TString *b) {
 	return 1;
 }
 
-/* The pool: a hash table with chains through u.hnext for short strings. Long ones have their length
-   there, so an entry holds both. */
+/*
+ * The pool: a hash table that only grows. Adding is done under the lock, looking is not: an entry
+ * does not change once it is linked, and a table that became too small stays as it is for those
+ * who still look into it (all of them together are smaller than the last).
+ */
 struct pooled {
 	struct pooled *next;
 	TString *string;
 };
 
+struct table {
+	size_t size; /* a power of two */
+	struct pooled *_Atomic slots[];
+};
+
 static struct {
 	pthread_mutex_t lock;
-	struct pooled **slots;
-	size_t size; /* a power of two, or 0 */
+	struct table *_Atomic table;
 	size_t count;
 	size_t bytes;
 } pool = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
-static unsigned int hash_of(TString *ts) {
-	return is_short(ts) ? ts->hash : luaS_hashlongstr(ts);
+/* What one looks for: a short string, or a long one. */
+struct wanted {
+	const char *text;
+	size_t len;
+	unsigned int hash;
+	lu_byte tt;
+};
+
+static struct wanted wanted(TString *ts) {
+	unsigned int hash = is_short(ts) ? ts->hash : luaS_hashlongstr(ts);
+	return (struct wanted){ getstr(ts), tsslen(ts), hash, ts->tt };
 }
 
-/* The entry equal to `ts`; under the lock. */
-static TString *pool_find(TString *ts, unsigned int hash) {
-	size_t len = tsslen(ts);
-	if (pool.size == 0)
+static TString *pool_find(const struct wanted *it) {
+	struct table *table = atomic_load_explicit(&pool.table, memory_order_acquire);
+	if (table == NULL)
 		return NULL;
-	for (struct pooled *at = pool.slots[hash & (pool.size - 1)]; at != NULL; at = at->next) {
+	struct pooled *at =
+		atomic_load_explicit(&table->slots[it->hash & (table->size - 1)], memory_order_acquire);
+	for (; at != NULL; at = at->next) {
 		TString *one = at->string;
-		if (one->hash == hash && one->tt == ts->tt && tsslen(one) == len &&
-			memcmp(getstr(one), getstr(ts), len) == 0)
+		if (one->hash == it->hash && one->tt == it->tt && tsslen(one) == it->len &&
+			memcmp(getstr(one), it->text, it->len) == 0)
 			return one;
 	}
 	return NULL;
 }
 
-static int pool_grow(void) {
-	size_t size = pool.size == 0 ? 1024 : pool.size * 2;
-	struct pooled **slots = calloc(size, sizeof *slots);
-	if (slots == NULL)
-		return pool.size != 0; /* longer chains will do */
-	for (size_t i = 0; i < pool.size; i++) {
-		for (struct pooled *at = pool.slots[i], *next; at != NULL; at = next) {
-			struct pooled **slot = &slots[at->string->hash & (size - 1)];
-			next = at->next;
-			at->next = *slot;
-			*slot = at;
-		}
-	}
-	free(pool.slots);
-	pool.slots = slots;
-	pool.size = size;
+/* Links a string; under the lock, or before others see the table. */
+static int pool_link(struct table *table, TString *ts) {
+	struct pooled *entry = malloc(sizeof *entry);
+	if (entry == NULL)
+		return 0;
+	struct pooled *_Atomic *slot = &table->slots[ts->hash & (table->size - 1)];
+	entry->string = ts;
+	entry->next = atomic_load_explicit(slot, memory_order_relaxed);
+	atomic_store_explicit(slot, entry, memory_order_release);
+	pool.bytes += sizeof *entry;
 	return 1;
 }
 
-/* A string object of no state. */
-static TString *copy_string(TString *ts) {
-	size_t len = tsslen(ts);
-	size_t size = string_size(ts, len);
-	TString *copy = malloc(size);
-	if (copy == NULL)
-		return NULL;
-	memset(copy, 0, size);
-	copy->tt = ts->tt;
-	copy->marked = G_SHARED;
-	copy->hash = ts->hash;
-	copy->extra = is_short(ts) ? 0 : ts->extra;
-#if LUA_VERSION_NUM == 504
-	copy->shrlen = ts->shrlen;
-#else
-	copy->shrlen = is_short(ts) ? ts->shrlen : LSTRREG;
-	if (!is_short(ts))
-		copy->contents = (char *)copy + offsetof(TString, falloc);
-#endif
-	if (!is_short(ts))
-		copy->u.lnglen = len;
-	memcpy(getstr(copy), getstr(ts), len + 1);
-	copy->id = new_id();
-	pool.bytes += size;
-	return copy;
+/* A table with room for more, or the old one without memory: longer chains will do. */
+static struct table *pool_table(void) {
+	struct table *old = atomic_load_explicit(&pool.table, memory_order_relaxed);
+	if (old != NULL && pool.count < old->size / 2)
+		return old;
+	size_t size = old == NULL ? 2048 : old->size * 2;
+	struct table *table = calloc(1, sizeof *table + size * sizeof table->slots[0]);
+	if (table == NULL)
+		return old;
+	table->size = size;
+	for (size_t i = 0; old != NULL && i < old->size; i++) {
+		for (struct pooled *at = old->slots[i]; at != NULL; at = at->next) {
+			if (!pool_link(table, at->string))
+				return old; /* what was linked is lost; there is no memory left for anything */
+		}
+	}
+	pool.bytes += sizeof *table + size * sizeof table->slots[0];
+	atomic_store_explicit(&pool.table, table, memory_order_release);
+	return table;
 }
 
-TString *share_pooled(TString *ts) {
-	TString *found;
+/* A string object of no state. */
+static TString *make_string(const struct wanted *it) {
+	int is_short = it->tt == LUA_VSHRSTR;
+#if LUA_VERSION_NUM == 504
+	size_t size = sizelstring(it->len);
+#else
+	size_t size = is_short ? sizestrshr(it->len) : luaS_sizelngstr(it->len, LSTRREG);
+#endif
+	TString *ts = malloc(size);
 	if (ts == NULL)
 		return NULL;
-	unsigned int hash = hash_of(ts);
+	memset(ts, 0, size);
+	ts->tt = it->tt;
+	ts->marked = G_SHARED;
+	ts->hash = it->hash;
+	ts->extra = !is_short; /* a long string has its hash */
+#if LUA_VERSION_NUM == 504
+	ts->shrlen = is_short ? (lu_byte)it->len : 0xFF;
+#else
+	ts->shrlen = is_short ? (ls_byte)it->len : LSTRREG;
+	if (!is_short)
+		ts->contents = (char *)ts + offsetof(TString, falloc);
+#endif
+	if (!is_short)
+		ts->u.lnglen = it->len;
+	memcpy(getstr(ts), it->text, it->len);
+	ts->id = new_id();
+	pool.bytes += size;
+	return ts;
+}
+
+/* The string of the pool, made if there are fewer than `most`; NULL too without memory. */
+static TString *pool_add(const struct wanted *it, size_t most) {
 	pthread_mutex_lock(&pool.lock);
-	found = pool_find(ts, hash);
-	if (found == NULL && (pool.count < pool.size || pool_grow())) {
-		struct pooled *entry = malloc(sizeof *entry);
-		if (entry != NULL && (found = copy_string(ts)) != NULL) {
-			struct pooled **slot = &pool.slots[hash & (pool.size - 1)];
-			entry->string = found;
-			entry->next = *slot;
-			*slot = entry;
+	TString *found = pool_find(it);
+	struct table *table = found == NULL && pool.count < most ? pool_table() : NULL;
+	if (table != NULL && (found = make_string(it)) != NULL) {
+		if (pool_link(table, found)) {
 			pool.count++;
-			pool.bytes += sizeof *entry;
 		} else {
-			free(entry);
+			free(found);
+			found = NULL;
 		}
 	}
 	pthread_mutex_unlock(&pool.lock);
 	return found;
 }
 
+TString *share_pooled(TString *ts) {
+	if (ts == NULL)
+		return NULL;
+	struct wanted it = wanted(ts);
+	TString *found = pool_find(&it);
+	return found != NULL ? found : pool_add(&it, SIZE_MAX);
+}
+
 void share_pool_size(size_t *count, size_t *bytes) {
 	pthread_mutex_lock(&pool.lock);
 	*count = pool.count;
-	*bytes = pool.bytes + pool.size * sizeof *pool.slots;
+	*bytes = pool.bytes;
 	pthread_mutex_unlock(&pool.lock);
+}
+
+/* ---- strings that states take from the pool ---- */
+
+/*
+ * The names of the libraries are the same in every state. A state puts the short strings that it
+ * makes into the pool while it opens libraries: from its creation until it loads its first code,
+ * and while the open function of a C module runs. What it makes later it only looks up.
+ */
+enum { ALONE /* another seed */, LOOKS, ADDS };
+
+/* So many are names; more are not, whoever makes them in an open function. */
+#define MOST_NAMES 16384
+
+lu_byte luaR_join(unsigned int seed) {
+	return seed == share_seed() ? ADDS : ALONE;
+}
+
+lu_byte luaR_opening(global_State *g, int opening) {
+	lu_byte before = g->pooling;
+	if (before != ALONE)
+		g->pooling = opening ? ADDS : LOOKS;
+	return before;
+}
+
+/* A short string that the state does not have: from the pool, or NULL. */
+TString *luaR_name(global_State *g, const char *text, size_t len, unsigned int hash) {
+	if (g->pooling == ALONE)
+		return NULL;
+	struct wanted it = { text, len, hash, LUA_VSHRSTR };
+	TString *found = pool_find(&it);
+	return found == NULL && g->pooling == ADDS ? pool_add(&it, MOST_NAMES) : found;
+}
+
+/* Makes a reserved word of a string. Every state does so before it reads code, under the lock, so that it
+   sees the number in a pooled one, whoever wrote it. */
+void luaR_word(TString *ts, lu_byte number) {
+	if (!isshared(ts)) {
+		ts->extra = number;
+		return;
+	}
+	pthread_mutex_lock(&pool.lock);
+	if (ts->extra != number)
+		ts->extra = number;
+	pthread_mutex_unlock(&pool.lock);
+}
+
+/* Calls the loader of a module, which is below its two arguments. */
+void luaR_require(lua_State *L) {
+	lu_byte before = luaR_opening(G(L), lua_iscfunction(L, -3));
+	lua_call(L, 2, 1);
+	G(L)->pooling = before;
 }
 
 /* Marks a string where it is. With the id of the pooled one, functions of the cache find it in tables
@@ -188,11 +275,9 @@ void share_pool_size(size_t *count, size_t *bytes) {
 static void share_string(TString *ts) {
 	if (ts == NULL || isshared(ts))
 		return;
-	unsigned int hash = hash_of(ts); /* a long one has it from now on */
+	struct wanted it = wanted(ts); /* a long one has its hash from now on */
 	if (ts->id == 0) {
-		pthread_mutex_lock(&pool.lock);
-		TString *known = pool_find(ts, hash);
-		pthread_mutex_unlock(&pool.lock);
+		TString *known = pool_find(&it);
 		ts->id = known != NULL ? known->id : new_id();
 	}
 	makeshared(ts);
