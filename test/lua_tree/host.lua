@@ -38,9 +38,21 @@ assert(status == 0 and chunk() == 1)
 status, message = host.load_uncached(file, "b")
 assert(status ~= 0 and message:find("attempt to load a text chunk (mode is 'b')", 1, true), message)
 
--- Sharing says that it is not there rather than pretending.
-local value = { share_function = chunk, clone_function = chunk, share_string = "x", clone_table = {} }
-for name, argument in pairs(value) do
-	local ok, why = pcall(host[name], argument)
-	assert(not ok and why:find("not supported", 1, true), name)
+-- Sharing: what is not shared is refused, and so is what cannot be.
+local function refused(what, f, ...)
+	local ok, why = pcall(f, ...)
+	assert(not ok and why:find(what, 1, true), why)
 end
+refused("Not a shared function", host.clone_function, chunk)
+refused("Only Lua function can share", host.share_function, print)
+refused("Only Lua function can share", host.share_function, 1)
+refused("need a string to share", host.share_string, {})
+refused("Not a shared table", host.clone_table, {})
+host.share_string "x"
+host.share_string(("long"):rep(20))
+host.share_function(chunk)
+local copy = host.clone_function(chunk)
+assert(copy ~= chunk and select(2, debug.getupvalue(copy, 1)) == _G)
+assert(copy() == 1)
+collectgarbage()
+assert(("x"):rep(2):sub(1, 1) == "x" and copy() == 2)
