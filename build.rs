@@ -7,7 +7,6 @@
 //! `DEP_SKYNET_LUA_INCLUDE`; `make` copies them, and `libskynetlua.a`, to `3rd/lua`.
 
 use std::env;
-use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -31,9 +30,9 @@ const LUA_55: Lua = Lua {
 
 include!("src/lua/edits.rs");
 
-/// Our own sources in `src/lua` that are part of the VM (the folder also holds the programs `lua`
-/// and `luac`, which the Makefile builds).
-const OWN_SOURCES: &[&str] = &["chunk.c", "codecache.c", "layout.c", "share.c"];
+/// What is compiled of `src/lua`: everything as one unit, and the assertions (the folder also holds the
+/// programs `lua` and `luac`, which the Makefile builds).
+const OWN_SOURCES: &[&str] = &["layout.c", "whole.c"];
 
 fn main() {
     let root = PathBuf::from(var("CARGO_MANIFEST_DIR"));
@@ -181,12 +180,7 @@ fn compile_lua(include: &Path, own: &Path) {
     if var("PROFILE") == "debug" {
         cc.define("LUA_USE_APICHECK", None);
     }
-    cc.include(include);
-    cc.files(
-        c_files(include)
-            .into_iter()
-            .filter(|path| path.extension() == Some(OsStr::new("c"))),
-    );
+    cc.include(include).include(own);
     cc.files(OWN_SOURCES.iter().map(|name| own.join(name)));
     cc.compile("skynetlua");
 }
@@ -207,10 +201,13 @@ fn compiler() -> cc::Build {
     cc.cargo_metadata(false)
         .opt_level(2)
         .warnings(false)
+        // There is debug information to unwind by, and the interpreter can use the register.
+        .force_frame_pointer(false)
         .flag_if_supported("-fno-common")
         // The objects also go into libskynet.so, hence PIC; calls among them need not go through
         // the symbol table, which nobody overrides.
-        .flag_if_supported("-fno-semantic-interposition");
+        .flag_if_supported("-fno-semantic-interposition")
+        .flag_if_supported("-fno-plt");
     cc
 }
 
