@@ -181,6 +181,7 @@ fn compile_lua(include: &Path, own: &Path) {
         cc.define("LUA_USE_APICHECK", None);
     }
     cc.include(include).include(own);
+    cc.define("LUA_CORE", "").define("LUA_LIB", "");
     cc.files(OWN_SOURCES.iter().map(|name| own.join(name)));
     cc.compile("skynetlua");
 }

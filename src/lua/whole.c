@@ -6,19 +6,16 @@
 /* lprefix.h asks for POSIX only, and codecache.c wants the times of files to the nanosecond. */
 #define _GNU_SOURCE
 
-#define LUA_CORE
-#define LUA_LIB
-
 #include "lprefix.h"
-
 #include "luaconf.h"
 
+/* What Lua's files have in common is nobody else's. */
 #undef LUAI_FUNC
-#undef LUAI_DDEC
-#undef LUAI_DDEF
 #define LUAI_FUNC static
-#define LUAI_DDEC(declaration)
+#undef LUAI_DDEF
 #define LUAI_DDEF static
+#undef LUAI_DDEC
+#define LUAI_DDEC(declaration)
 
 /* What others use comes first where it is data. */
 #include "lzio.c"
