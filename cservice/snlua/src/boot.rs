@@ -151,16 +151,18 @@ unsafe fn open_libraries(state: *mut lua_State, service: &Service) {
         lua::lua_setfield(state, registry, c"LUA_NOENV".as_ptr());
         lua::luaL_openlibs(state);
 
-        lua::luaL_requiref(state, c"skynet.profile".as_ptr(), profile::open, 0);
         lua::lua_getglobal(state, c"coroutine".as_ptr());
-        for name in [c"resume", c"wrap"] {
-            lua::lua_getfield(state, -2, name.as_ptr());
-            lua::lua_setfield(state, -2, name.as_ptr());
-        }
+        profile::replace_standard(state);
 
         lua::lua_pushlightuserdata(state, service.context().cast());
         lua::lua_setfield(state, registry, c"skynet_context".as_ptr());
-        lua::luaL_requiref(state, c"skynet.codecache".as_ptr(), codecache(), 0);
+
+        // Most services have no use for these two.
+        lua::lua_getfield(state, registry, c"_PRELOAD".as_ptr());
+        lua::lua_pushcfunction(state, profile::open);
+        lua::lua_setfield(state, -2, c"skynet.profile".as_ptr());
+        lua::lua_pushcfunction(state, codecache());
+        lua::lua_setfield(state, -2, c"skynet.codecache".as_ptr());
         lua::lua_settop(state, 1);
     }
 }
