@@ -17,7 +17,7 @@ local core = require "skynet.core"
 local require_lib = require "skynet.require"
 
 -- snlua has replaced coroutine.resume by the version that keeps the accounts of skynet.profile
-local co_create, co_resume, co_yield = coroutine.create, coroutine.resume, coroutine.yield
+local co_resume, co_yield = coroutine.resume, coroutine.yield
 
 local RESPONSE <const> = 1
 local ERROR <const> = 7
@@ -29,7 +29,6 @@ local protos	-- by name and by id
 
 local skynet = {
 	init = require_lib.init,
-	_proto = nil,
 	dispatch = nil,
 	dispatch_message = nil,
 	init_service = nil,
@@ -92,7 +91,7 @@ local function take_fiber()
 		return fiber
 	end
 	return {
-		co = co_create(fiber_loop),	-- the coroutine
+		co = coroutine.create(fiber_loop),	-- the coroutine
 		session = nil,	-- of the request it serves; nil when there is none or it has been answered
 		source = nil,	-- who sent that request
 		why = nil,	-- what it is parked for: "call", "sleep", "wait", "timer"
@@ -118,7 +117,7 @@ end
 local function run_entry(fiber)
 	local entry = fiber.entry
 	fiber.entry, fiber.label = nil, nil
-	entry()
+	return entry()
 end
 
 -- ---------------------------------------------------------------- dispatching
@@ -215,7 +214,7 @@ function skynet.start(func)
 	local fiber = take_fiber()
 	fiber.why = "timer"
 	fiber.entry = function()
-		skynet.init_service(func)
+		return skynet.init_service(func)
 	end
 	waiting[core.intcommand("TIMEOUT", 0)] = fiber
 	starter = fiber.co
@@ -223,8 +222,10 @@ end
 
 -- ---------------------------------------------------------------- library
 
--- What most services use.  Returns the functions that the rest of this file calls; the public ones are in `api`.
-local function define_library()
+-- Makes what most services use and returns `library`, with the functions that the outer part of this file calls; the
+-- public ones are in its field `api`.
+function open_library()
+
 	local debug, table, string, math = debug, table, string, math
 	local assert, error, pairs, pcall, select, tostring, type = assert, error, pairs, pcall, select, tostring, type
 	local co_running, co_close, co_status = coroutine.running, coroutine.close, coroutine.status
@@ -1271,42 +1272,73 @@ local function define_library()
 		return tools
 	end
 
+	library = inner
 	return inner
 end
 
-function open_library()
-	library = library or define_library()
-	return library
+-- ---------------------------------------------------------------- built-in protocols
+
+local lua = { name = "lua", id = LUA, pack = core.pack, unpack = core.unpack, dispatch = nil }
+
+protos = { lua = lua, [LUA] = lua }
+
+-- The others are made when they are asked for.
+local function find_proto(_, key)
+	local class
+	if key == ERROR or key == "error" then
+		local function raw(...)
+			return ...
+		end
+		class = { name = "error", id = ERROR, pack = raw, unpack = raw,
+			dispatch = (library or open_library()).error_arrived }
+	elseif key == DEBUG or key == "debug" then
+		class = { name = "debug", id = DEBUG, pack = core.pack, unpack = core.unpack, dispatch = function(...)
+			require_lib.require "skynet.debug".init(skynet)	-- puts its own function here
+			protos[DEBUG].dispatch(...)
+		end }
+	elseif key == RESPONSE or key == "response" then
+		class = { name = "response", id = RESPONSE }
+	else
+		return nil
+	end
+	protos[class.name], protos[class.id] = class, class
+	return class
+end
+
+setmetatable(protos, { __index = find_proto })
+
+-- The live table, with all there is.
+local function all_protos()
+	local _ = protos.error, protos.debug, protos.response
+	return setmetatable(protos, nil)
 end
 
 -- ---------------------------------------------------------------- the table `skynet`
 
-local function simple_field(key)
+-- The value of a field that has not been used yet; from then on it is in the table.
+local function find_field(_, key)
+	local value
 	if key == "pack" or key == "unpack" or key == "error" or key == "now" or key == "hpc" or key == "tostring"
 		or key == "trash" or key == "packstring" or key == "harbor" then
-		return core[key]
+		value = core[key]
 	elseif key == "tracelog" then
-		return core.trace
+		value = core.trace
 	elseif key == "pcall" then
-		return pcall	-- deprecated
+		value = pcall	-- deprecated
 	elseif key == "cache" then
-		return require "skynet.codecache"
+		value = require "skynet.codecache"
 	elseif key == "info_func" then
-		return require_lib.require "skynet.debug".info_func
+		value = require_lib.require "skynet.debug".info_func
+	elseif key == "_proto" then
+		value = all_protos()
 	elseif type(key) == "string" and key:find "^PTYPE_" then
 		-- message classes; 8 belongs to the deprecated skynet.mqueue, 12 announces the trace tag of the next message
-		return ({
+		value = ({
 			PTYPE_TEXT = 0, PTYPE_RESPONSE = RESPONSE, PTYPE_MULTICAST = 2, PTYPE_CLIENT = 3, PTYPE_SYSTEM = 4,
 			PTYPE_HARBOR = 5, PTYPE_SOCKET = 6, PTYPE_ERROR = ERROR, PTYPE_QUEUE = 8, PTYPE_DEBUG = DEBUG,
 			PTYPE_LUA = LUA, PTYPE_SNAX = 11, PTYPE_TRACE = TRACE,
 		})[key]
-	end
-end
-
--- The value of a field that has not been used yet; from then on it is in the table.
-local function find_field(_, key)
-	local value = simple_field(key)
-	if value == nil then
+	else
 		local inner = library or open_library()
 		value = inner.api[key]
 		if value == nil then
@@ -1324,7 +1356,7 @@ end
 local function all_fields()
 	local names = [[pack unpack error now hpc tostring trash packstring harbor tracelog pcall cache info_func
 		PTYPE_TEXT PTYPE_RESPONSE PTYPE_MULTICAST PTYPE_CLIENT PTYPE_SYSTEM PTYPE_HARBOR PTYPE_SOCKET PTYPE_ERROR
-		PTYPE_QUEUE PTYPE_DEBUG PTYPE_LUA PTYPE_SNAX PTYPE_TRACE task]]
+		PTYPE_QUEUE PTYPE_DEBUG PTYPE_LUA PTYPE_SNAX PTYPE_TRACE _proto task]]
 	local value
 	for name in names:gmatch "%S+" do
 		value = skynet[name]
@@ -1338,34 +1370,5 @@ local function all_fields()
 end
 
 setmetatable(skynet, { __index = find_field, __pairs = all_fields })
-
--- ---------------------------------------------------------------- built-in protocols
-
-local pack, unpack = core.pack, core.unpack
-
-local lua = { name = "lua", id = LUA, pack = pack, unpack = unpack, dispatch = nil }
-
-local response = { name = "response", id = RESPONSE }
-
-local function raw(...)
-	return ...
-end
-
-local failure = { name = "error", id = ERROR, pack = raw, unpack = raw, dispatch = function(session, source)
-	(library or open_library()).error_arrived(session, source)
-end }
-
-local questions = { name = "debug", id = DEBUG, pack = pack, unpack = unpack, dispatch = function(...)
-	require_lib.require "skynet.debug".init(skynet)	-- puts its own function here
-	protos[DEBUG].dispatch(...)
-end }
-
-protos = {
-	lua = lua, [LUA] = lua,
-	response = response, [RESPONSE] = response,
-	error = failure, [ERROR] = failure,
-	debug = questions, [DEBUG] = questions,
-}
-skynet._proto = protos
 
 return skynet
