@@ -32,6 +32,7 @@ local skynet = {
 	dispatch = nil,
 	dispatch_message = nil,
 	init_service = nil,
+	exit = nil,
 	start = nil,
 }
 
@@ -108,8 +109,22 @@ end
 -- A fiber has run as far as it can; called with what resume returned.
 local function came_back(fiber, ok, signal)
 	current = nobody
-	if not ok or signal ~= PARKED and signal ~= IDLE then
+	if ok and (signal == PARKED or signal == IDLE) then
+		return
+	elseif not ok or signal ~= QUIT then
 		(library or open_library()).came_back_odd(fiber, ok, signal)
+		return
+	end
+	-- skynet.exit: the to-be-closed variables of the fiber run as part of it
+	current = fiber
+	local closed, reason = coroutine.close(fiber.co)
+	current = nobody
+	if not closed then
+		faults = faults or {}
+		faults[#faults + 1] = tostring(reason)
+	end
+	if library then
+		library.drop_queues()
 	end
 end
 
@@ -176,7 +191,7 @@ function skynet.dispatch_message(ptype, msg, sz, session, source)
 		library.settle()
 	end
 	if faults then
-		library.raise_faults()
+		(library or open_library()).raise_faults()
 	end
 end
 
@@ -218,6 +233,29 @@ function skynet.start(func)
 	end
 	waiting[core.intcommand("TIMEOUT", 0)] = fiber
 	starter = fiber.co
+end
+
+function skynet.exit()
+	local me = current
+	if library then
+		library.drop_queues()
+	end
+	core.send(".launcher", LUA, 0, core.pack("REMOVE", core.addresscommand "REG", false))
+	local session, source = me.session, me.source
+	me.session = nil
+	if session and session ~= 0 and source ~= 0 then
+		core.send(source, ERROR, session, "")
+	end
+	if library then	-- else nothing else is under way
+		library.leave(me)
+	end
+	core.callback(function(_, _, _, session, source)
+		if session ~= 0 and source ~= 0 then
+			core.send(source, ERROR, session, "")
+		end
+	end)
+	core.command "EXIT"
+	co_yield(QUIT)
 end
 
 -- ---------------------------------------------------------------- library
@@ -316,17 +354,14 @@ function open_library()
 		close_fiber(fiber, reason)
 	end
 
-	local function drop_queues()
+	function inner.drop_queues()
 		woken, failed, forks = new_queue(), new_queue(), new_queue()
 		unsettled = false
 	end
 
-	-- A fiber came back with a signal that is not ours.
+	-- A fiber has ended, or came back with a signal that is not ours.
 	local function wandered(fiber, signal)
-		if signal == QUIT then
-			close_fiber(fiber)
-			drop_queues()
-		elseif signal == nil then
+		if signal == nil then
 			-- it ended, or it yielded by hand, and whoever did that resumes it
 			if co_status(fiber.co) == "suspended" then
 				strays[fiber] = true
@@ -820,11 +855,8 @@ function open_library()
 		end
 	end
 
-	function api.exit()
-		local me = current
-		drop_queues()
-		skynet.send(".launcher", "lua", "REMOVE", skynet.self(), false)
-
+	-- The part of skynet.exit that ends the other fibers.
+	function inner.leave(me)
 		local callees, victims = {}, {}
 		for _, waiter in pairs(waiting) do
 			if waiter.why == "call" and waiter.callee then
@@ -840,7 +872,6 @@ function open_library()
 			end
 		end
 
-		fail_request(me)
 		for fiber in pairs(victims) do
 			fail_request(fiber)
 		end
@@ -854,14 +885,6 @@ function open_library()
 		for callee in pairs(callees) do
 			core_send(callee, ERROR, 0, "")
 		end
-
-		core.callback(function(_, _, _, session, source)
-			if session ~= 0 and source ~= 0 then
-				core_send(source, ERROR, session, "")
-			end
-		end)
-		core.command "EXIT"
-		co_yield(QUIT)
 	end
 
 	-- ------------------------------------------------------------ other services

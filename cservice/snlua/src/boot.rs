@@ -48,8 +48,10 @@ pub unsafe fn run(service: &Service, parameter: *const c_char, size: usize) -> b
             parameter,
             size,
         };
-        // Garbage is not worth collecting before the service has its shape.
+        // Garbage is not worth collecting before the service has its shape. To choose the mode is to collect, which
+        // is done soonest while there is little.
         lua::lua_gc(state, lua::LUA_GCSTOP, 0);
+        lua::lua_gc(state, lua::LUA_GCGEN, 0, 0);
         lua::lua_pushcfunction(state, traceback);
         lua::lua_pushcfunction(state, prepare);
         lua::lua_pushlightuserdata(state, (&raw const start).cast_mut().cast());
@@ -63,7 +65,7 @@ pub unsafe fn run(service: &Service, parameter: *const c_char, size: usize) -> b
             status = lua::lua_pcall(state, 1, 0, 1);
         }
         if status == lua::LUA_OK {
-            lua::lua_pushcfunction(state, set_memory_limit);
+            lua::lua_pushcfunction(state, finish);
             status = lua::lua_pcall(state, 0, 0, 1);
         }
         if status != lua::LUA_OK {
@@ -72,7 +74,6 @@ pub unsafe fn run(service: &Service, parameter: *const c_char, size: usize) -> b
             return false;
         }
         lua::lua_settop(state, 0);
-        lua::lua_gc(state, lua::LUA_GCRESTART, 0);
     }
     true
 }
@@ -124,7 +125,6 @@ unsafe extern "C-unwind" fn prepare(state: *mut lua_State) -> c_int {
         let start = lua::lua_touserdata(state, 1).cast::<Start>();
         let service = &*(*start).service;
         open_libraries(state, service);
-        lua::lua_gc(state, lua::LUA_GCGEN, 0, 0);
         for (global, key, default) in SETTINGS {
             lua::lua_pushstring(state, setting(service.context(), key, default));
             lua::lua_setglobal(state, global.as_ptr());
@@ -197,8 +197,8 @@ unsafe extern "C-unwind" fn no_codecache(state: *mut lua_State) -> c_int {
     1
 }
 
-/// Applies the memory limit that the script may have left in the registry.
-unsafe extern "C-unwind" fn set_memory_limit(state: *mut lua_State) -> c_int {
+/// Applies the memory limit that the script may have left in the registry, and lets the collector run.
+unsafe extern "C-unwind" fn finish(state: *mut lua_State) -> c_int {
     // SAFETY: called by `run` after `prepare`; the format takes one double.
     unsafe {
         let service = service::find(state);
@@ -210,6 +210,13 @@ unsafe extern "C-unwind" fn set_memory_limit(state: *mut lua_State) -> c_int {
             (*service).account.set_limit(limit as usize);
             let format = c"Set memory limit to %.2f M".as_ptr();
             skynet_error((*service).context(), format, limit / (1 << 20) as f64);
+        }
+        lua::lua_settop(state, 0);
+        lua::lua_gc(state, lua::LUA_GCRESTART, 0);
+        // A collection is due anyway. Now it finds what the start left behind, and a stack that is longer than the
+        // service needs it; and in this mode the next one depends on how much there is after this one.
+        if lua::lua_gc(state, lua::LUA_GCINC, 0, 0, 0) == lua::LUA_GCGEN {
+            lua::lua_gc(state, lua::LUA_GCGEN, 0, 0);
         }
     }
     0
