@@ -3,8 +3,9 @@
 //! All that may raise happens in protected calls, so that an error, running out of memory included, ends
 //! this service and nothing else.
 
-use std::ffi::{CStr, c_char, c_int};
+use std::ffi::{CStr, CString, c_char, c_int};
 use std::ptr::{null, null_mut};
+use std::sync::OnceLock;
 
 use skynet_sys::lua::{self, lua_State};
 use skynet_sys::{SkynetContext, skynet_command, skynet_error};
@@ -163,8 +164,50 @@ unsafe fn open_libraries(state: *mut lua_State, service: &Service) {
         lua::lua_setfield(state, -2, c"skynet.profile".as_ptr());
         lua::lua_pushcfunction(state, codecache());
         lua::lua_setfield(state, -2, c"skynet.codecache".as_ptr());
+        // All services have use for this one, and a search is slow.
+        if let Some(open) = core_module(service.context()) {
+            lua::lua_pushcfunction(state, open);
+            lua::lua_setfield(state, -2, c"skynet.core".as_ptr());
+        }
         lua::lua_settop(state, 1);
     }
+}
+
+/// The open function of `skynet.core`, if it is where it usually is: in the module `skynet` of `lua_cpath`. Looked for
+/// once in a process, the way that Lua does it; what else there is, Lua finds by itself.
+fn core_module(context: *mut SkynetContext) -> Option<lua::lua_CFunction> {
+    static FOUND: OnceLock<Option<lua::lua_CFunction>> = OnceLock::new();
+    *FOUND.get_or_init(|| {
+        // SAFETY: the service's own context; the core keeps settings for the life of the process.
+        let [path, cpath] = [0, 1].map(|at| unsafe {
+            let (_, key, default) = SETTINGS[at];
+            CStr::from_ptr(setting(context, key, default)).to_str()
+        });
+        let (path, cpath) = (path.ok()?, cpath.ok()?);
+        if readable(path, "skynet/core").is_some() || readable(cpath, "skynet/core").is_some() {
+            return None;
+        }
+        let file = CString::new(readable(cpath, "skynet")?).ok()?;
+        // SAFETY: the module is one that a service would load in the same way, and it stays loaded. If the symbol
+        // exists it is a Lua function.
+        unsafe {
+            let module = libc::dlopen(file.as_ptr(), libc::RTLD_NOW | libc::RTLD_LOCAL);
+            if module.is_null() {
+                return None;
+            }
+            let found = libc::dlsym(module, c"luaopen_skynet_core".as_ptr());
+            (!found.is_null())
+                .then(|| std::mem::transmute::<*mut libc::c_void, lua::lua_CFunction>(found))
+        }
+    })
+}
+
+/// The first file of a search path that can be read.
+fn readable(path: &str, module: &str) -> Option<String> {
+    path.split(';')
+        .filter(|pattern| !pattern.is_empty())
+        .map(|pattern| pattern.replace('?', module))
+        .find(|file| std::fs::File::open(file).is_ok())
 }
 
 /// The open function of `skynet.codecache`. An executable with a stock Lua has none.
