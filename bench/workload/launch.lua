@@ -2,7 +2,6 @@
 -- (of the process, user and system) is taken from the second launch, when the node has its pages. Setting: count.
 
 local skynet = require "skynet"
-local bench = require "bench"
 
 if ... == "child" then
 	skynet.start(function()
@@ -12,6 +11,8 @@ if ... == "child" then
 	end)
 	return
 end
+
+local bench = require "bench"
 
 -- Bytes of this process that are in memory.
 local function resident()

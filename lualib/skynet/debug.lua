@@ -1,22 +1,23 @@
 -- skynet.debug: proto `debug`, the questions that the launcher and the debug console put to every service.
--- skynet.lua loads and initialises it.
+-- skynet.lua loads and initialises it when the first of them comes.
 
 local M = {}
 
 local extra = {}	-- commands of the service's own
+local info	-- the function given to skynet.info_func
 
 function M.reg_debugcmd(name, f)
 	extra[name] = f
 end
 
+-- skynet.info_func
+function M.info_func(f)
+	info = f
+end
+
 local function built_in(skynet)
 	local command = {}
 	local collecting = false
-	local info = nil
-
-	function skynet.info_func(f)
-		info = f
-	end
 
 	function command.MEM()
 		skynet.retpack((collectgarbage "count"))
@@ -123,19 +124,13 @@ end
 
 function M.init(skynet)
 	local command = built_in(skynet)
-	skynet.register_protocol {
-		name = "debug",
-		id = skynet.PTYPE_DEBUG,
-		pack = skynet.pack,
-		unpack = skynet.unpack,
-		dispatch = function(_, _, name, ...)
-			local f = command[name] or extra[name]
-			if not f then
-				error(name, 0)
-			end
-			f(...)
-		end,
-	}
+	skynet.dispatch("debug", function(_, _, name, ...)
+		local f = command[name] or extra[name]
+		if not f then
+			error(name, 0)
+		end
+		f(...)
+	end)
 end
 
 return M

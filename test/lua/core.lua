@@ -435,9 +435,9 @@ local function handlers()
 		local got = next_seen()
 		eq({ got.kind, got.size, got.session, got.source, got.bytes }, { 40, 1, 8, skynet.self(), "x" })
 		eq({ run(probe, [[
-			local co, main = coroutine.running()
-			return type(co), main, coroutine.isyieldable()
-		]]) }, { "thread", false, false })
+			local co = coroutine.running()
+			return type(co), coroutine.isyieldable()
+		]]) }, { "thread", false })
 		eq(run(probe, [[
 			core.callback(function(...)
 				core.callback(handle)

@@ -3,8 +3,9 @@
 //! All that may raise happens in protected calls, so that an error, running out of memory included, ends
 //! this service and nothing else.
 
-use std::ffi::{CStr, c_char, c_int};
+use std::ffi::{CStr, CString, c_char, c_int};
 use std::ptr::{null, null_mut};
+use std::sync::OnceLock;
 
 use skynet_sys::lua::{self, lua_State};
 use skynet_sys::{SkynetContext, skynet_command, skynet_error};
@@ -48,8 +49,10 @@ pub unsafe fn run(service: &Service, parameter: *const c_char, size: usize) -> b
             parameter,
             size,
         };
-        // Garbage is not worth collecting before the service has its shape.
+        // Garbage is not worth collecting before the service has its shape. To choose the mode is to collect, which
+        // is done soonest while there is little.
         lua::lua_gc(state, lua::LUA_GCSTOP, 0);
+        lua::lua_gc(state, lua::LUA_GCGEN, 0, 0);
         lua::lua_pushcfunction(state, traceback);
         lua::lua_pushcfunction(state, prepare);
         lua::lua_pushlightuserdata(state, (&raw const start).cast_mut().cast());
@@ -63,7 +66,7 @@ pub unsafe fn run(service: &Service, parameter: *const c_char, size: usize) -> b
             status = lua::lua_pcall(state, 1, 0, 1);
         }
         if status == lua::LUA_OK {
-            lua::lua_pushcfunction(state, set_memory_limit);
+            lua::lua_pushcfunction(state, finish);
             status = lua::lua_pcall(state, 0, 0, 1);
         }
         if status != lua::LUA_OK {
@@ -72,7 +75,6 @@ pub unsafe fn run(service: &Service, parameter: *const c_char, size: usize) -> b
             return false;
         }
         lua::lua_settop(state, 0);
-        lua::lua_gc(state, lua::LUA_GCRESTART, 0);
     }
     true
 }
@@ -124,7 +126,6 @@ unsafe extern "C-unwind" fn prepare(state: *mut lua_State) -> c_int {
         let start = lua::lua_touserdata(state, 1).cast::<Start>();
         let service = &*(*start).service;
         open_libraries(state, service);
-        lua::lua_gc(state, lua::LUA_GCGEN, 0, 0);
         for (global, key, default) in SETTINGS {
             lua::lua_pushstring(state, setting(service.context(), key, default));
             lua::lua_setglobal(state, global.as_ptr());
@@ -151,18 +152,62 @@ unsafe fn open_libraries(state: *mut lua_State, service: &Service) {
         lua::lua_setfield(state, registry, c"LUA_NOENV".as_ptr());
         lua::luaL_openlibs(state);
 
-        lua::luaL_requiref(state, c"skynet.profile".as_ptr(), profile::open, 0);
         lua::lua_getglobal(state, c"coroutine".as_ptr());
-        for name in [c"resume", c"wrap"] {
-            lua::lua_getfield(state, -2, name.as_ptr());
-            lua::lua_setfield(state, -2, name.as_ptr());
-        }
+        profile::replace_standard(state);
 
         lua::lua_pushlightuserdata(state, service.context().cast());
         lua::lua_setfield(state, registry, c"skynet_context".as_ptr());
-        lua::luaL_requiref(state, c"skynet.codecache".as_ptr(), codecache(), 0);
+
+        // Most services have no use for these two.
+        lua::lua_getfield(state, registry, c"_PRELOAD".as_ptr());
+        lua::lua_pushcfunction(state, profile::open);
+        lua::lua_setfield(state, -2, c"skynet.profile".as_ptr());
+        lua::lua_pushcfunction(state, codecache());
+        lua::lua_setfield(state, -2, c"skynet.codecache".as_ptr());
+        // All services have use for this one, and a search is slow.
+        if let Some(open) = core_module(service.context()) {
+            lua::lua_pushcfunction(state, open);
+            lua::lua_setfield(state, -2, c"skynet.core".as_ptr());
+        }
         lua::lua_settop(state, 1);
     }
+}
+
+/// The open function of `skynet.core`, if it is where it usually is: in the module `skynet` of `lua_cpath`. Looked for
+/// once in a process, the way that Lua does it; what else there is, Lua finds by itself.
+fn core_module(context: *mut SkynetContext) -> Option<lua::lua_CFunction> {
+    static FOUND: OnceLock<Option<lua::lua_CFunction>> = OnceLock::new();
+    *FOUND.get_or_init(|| {
+        // SAFETY: the service's own context; the core keeps settings for the life of the process.
+        let [path, cpath] = [0, 1].map(|at| unsafe {
+            let (_, key, default) = SETTINGS[at];
+            CStr::from_ptr(setting(context, key, default)).to_str()
+        });
+        let (path, cpath) = (path.ok()?, cpath.ok()?);
+        if readable(path, "skynet/core").is_some() || readable(cpath, "skynet/core").is_some() {
+            return None;
+        }
+        let file = CString::new(readable(cpath, "skynet")?).ok()?;
+        // SAFETY: the module is one that a service would load in the same way, and it stays loaded. If the symbol
+        // exists it is a Lua function.
+        unsafe {
+            let module = libc::dlopen(file.as_ptr(), libc::RTLD_NOW | libc::RTLD_LOCAL);
+            if module.is_null() {
+                return None;
+            }
+            let found = libc::dlsym(module, c"luaopen_skynet_core".as_ptr());
+            (!found.is_null())
+                .then(|| std::mem::transmute::<*mut libc::c_void, lua::lua_CFunction>(found))
+        }
+    })
+}
+
+/// The first file of a search path that can be read.
+fn readable(path: &str, module: &str) -> Option<String> {
+    path.split(';')
+        .filter(|pattern| !pattern.is_empty())
+        .map(|pattern| pattern.replace('?', module))
+        .find(|file| std::fs::File::open(file).is_ok())
 }
 
 /// The open function of `skynet.codecache`. An executable with a stock Lua has none.
@@ -195,8 +240,8 @@ unsafe extern "C-unwind" fn no_codecache(state: *mut lua_State) -> c_int {
     1
 }
 
-/// Applies the memory limit that the script may have left in the registry.
-unsafe extern "C-unwind" fn set_memory_limit(state: *mut lua_State) -> c_int {
+/// Applies the memory limit that the script may have left in the registry, and lets the collector run.
+unsafe extern "C-unwind" fn finish(state: *mut lua_State) -> c_int {
     // SAFETY: called by `run` after `prepare`; the format takes one double.
     unsafe {
         let service = service::find(state);
@@ -208,6 +253,13 @@ unsafe extern "C-unwind" fn set_memory_limit(state: *mut lua_State) -> c_int {
             (*service).account.set_limit(limit as usize);
             let format = c"Set memory limit to %.2f M".as_ptr();
             skynet_error((*service).context(), format, limit / (1 << 20) as f64);
+        }
+        lua::lua_settop(state, 0);
+        lua::lua_gc(state, lua::LUA_GCRESTART, 0);
+        // A collection is due anyway. Now it finds what the start left behind, and a stack that is longer than the
+        // service needs it; and in this mode the next one depends on how much there is after this one.
+        if lua::lua_gc(state, lua::LUA_GCINC, 0, 0, 0) == lua::LUA_GCGEN {
+            lua::lua_gc(state, lua::LUA_GCGEN, 0, 0);
         }
     }
     0

@@ -3,19 +3,21 @@
 //! `resume` and `wrap` take the place of the standard functions. They do the same, and besides they keep the
 //! timers of registered coroutines and tell the service which coroutine runs, so that a signal finds it.
 //!
-//! Every function here is a closure over the table of timers (coroutine → userdata, weak) and the service.
+//! Every function here is a closure over the service. The timers are in a weak table (coroutine → userdata) in the
+//! registry, which most services never need and `start` makes.
 
-use std::ffi::{CStr, c_int};
+use std::ffi::{CStr, c_int, c_void};
+use std::ptr::null_mut;
+use std::sync::atomic::Ordering::Relaxed;
 
 use skynet_sys::lua::{self, lua_State, lua_upvalueindex};
 
 use crate::service::{self, Service};
 use crate::timer::Timer;
 
-const TIMERS: c_int = lua_upvalueindex(1);
-const SERVICE: c_int = lua_upvalueindex(2);
+const SERVICE: c_int = lua_upvalueindex(1);
 /// Of the functions that `wrap` makes.
-const COROUTINE: c_int = lua_upvalueindex(3);
+const COROUTINE: c_int = lua_upvalueindex(2);
 
 unsafe extern "C-unwind" {
     // The bindings have it for one of the two Lua versions only.
@@ -32,22 +34,63 @@ pub unsafe extern "C-unwind" fn open(state: *mut lua_State) -> c_int {
     ];
     // SAFETY: called by Lua; nothing is owned here.
     unsafe {
-        let service = service::find(state);
-        lua::lua_settop(state, 0);
+        lua::lua_createtable(state, 0, FUNCTIONS.len() as c_int);
+        set_functions(state, &FUNCTIONS);
+    }
+    1
+}
+
+/// Puts `resume` and `wrap` into the table on top of the stack.
+///
+/// # Safety
+/// A state of this module, after `boot` has noted the service, with two free slots. May raise.
+pub unsafe fn replace_standard(state: *mut lua_State) {
+    // SAFETY: as the caller promises.
+    unsafe { set_functions(state, &[(c"resume", resume), (c"wrap", wrap)]) };
+}
+
+unsafe fn set_functions(state: *mut lua_State, functions: &[(&CStr, lua::lua_CFunction)]) {
+    // SAFETY: a table is on top of the stack; the service outlives the state.
+    unsafe {
+        let service = service::find(state).cast_mut().cast();
+        for (name, function) in functions {
+            lua::lua_pushlightuserdata(state, service);
+            lua::lua_pushcclosure(state, *function, 1);
+            lua::lua_setfield(state, -2, name.as_ptr());
+        }
+    }
+}
+
+/// The registry key of the table of timers.
+fn timers_key() -> *const c_void {
+    static KEY: u8 = 0;
+    (&raw const KEY).cast()
+}
+
+/// Pushes the table of timers, which is made if there is none.
+unsafe fn push_timers(state: *mut lua_State) {
+    // SAFETY: called by a Lua function; nothing is owned here.
+    unsafe {
+        let registry = lua::LUA_REGISTRYINDEX;
+        if lua::lua_rawgetp(state, registry, timers_key()) == lua::LUA_TTABLE {
+            return;
+        }
+        lua::lua_pop(state, 1);
         lua::lua_createtable(state, 0, 0);
         lua::lua_createtable(state, 0, 1);
         lua::lua_pushstring(state, c"k".as_ptr());
-        lua::lua_setfield(state, 2, c"__mode".as_ptr());
-        lua::lua_setmetatable(state, 1);
-        lua::lua_createtable(state, 0, FUNCTIONS.len() as c_int);
-        for (name, function) in FUNCTIONS {
-            lua::lua_pushvalue(state, 1);
-            lua::lua_pushlightuserdata(state, service.cast_mut().cast());
-            lua::lua_pushcclosure(state, function, 2);
-            lua::lua_setfield(state, 2, name.as_ptr());
-        }
+        lua::lua_setfield(state, -2, c"__mode".as_ptr());
+        lua::lua_setmetatable(state, -2);
+        lua::lua_pushvalue(state, -1);
+        lua::lua_rawsetp(state, registry, timers_key());
+        (*service_of(state)).profiled.store(true, Relaxed);
     }
-    1
+}
+
+/// The service of a function of this module.
+unsafe fn service_of(state: *mut lua_State) -> *const Service {
+    // SAFETY: the upvalue is there.
+    unsafe { lua::lua_touserdata(state, SERVICE).cast() }
 }
 
 /// CPU time of this thread in nanoseconds.
@@ -62,14 +105,19 @@ fn now() -> u64 {
 }
 
 /// The timer of the coroutine at `index`, NULL if it has none. Valid until Lua code runs. Raises nothing;
-/// uses one stack slot.
+/// uses two stack slots.
 unsafe fn timer(state: *mut lua_State, index: c_int) -> *mut Timer {
-    // SAFETY: the values of the table are what `start` puts there, and the table keeps them alive.
+    // SAFETY: once there are timers there is the table. Its values are what `start` puts there, and it keeps them
+    // alive. `index` is not relative to the top.
     unsafe {
+        if !(*service_of(state)).profiled.load(Relaxed) {
+            return null_mut();
+        }
+        lua::lua_rawgetp(state, lua::LUA_REGISTRYINDEX, timers_key());
         lua::lua_pushvalue(state, index);
-        lua::lua_rawget(state, TIMERS);
+        lua::lua_rawget(state, -2);
         let timer = lua::lua_touserdata(state, -1);
-        lua::lua_pop(state, 1);
+        lua::lua_pop(state, 2);
         timer.cast()
     }
 }
@@ -108,9 +156,11 @@ unsafe extern "C-unwind" fn start(state: *mut lua_State) -> c_int {
             return lua::luaL_error(state, format, lua::lua_topointer(state, 1));
         }
         let running = is_running(state, lua::lua_tothread(state, 1));
+        push_timers(state);
+        lua::lua_pushvalue(state, 1);
         let slot = lua::lua_newuserdatauv(state, size_of::<Timer>(), 0);
         slot.cast::<Timer>().write(Timer::new(None));
-        lua::lua_rawset(state, TIMERS);
+        lua::lua_rawset(state, -3);
         if running {
             // Last, so that our own work is not counted.
             *slot.cast::<Timer>() = Timer::new(Some(now()));
@@ -130,8 +180,10 @@ unsafe extern "C-unwind" fn stop(state: *mut lua_State) -> c_int {
             return lua::luaL_error(state, message);
         }
         let elapsed = (*timer).elapsed(now());
+        push_timers(state);
+        lua::lua_pushvalue(state, 1);
         lua::lua_pushnil(state);
-        lua::lua_rawset(state, TIMERS);
+        lua::lua_rawset(state, -3);
         lua::lua_pushnumber(state, elapsed as f64 / 1e9);
     }
     1
@@ -152,7 +204,7 @@ unsafe fn run(
             lua::lua_pushstring(state, c"too many arguments to resume".as_ptr());
             return None;
         }
-        let service = lua::lua_touserdata(state, SERVICE).cast::<Service>();
+        let service = service_of(state);
         let before = timer(state, index);
         // A coroutine that runs already cannot be resumed; its timer is left alone.
         let runs_already = !before.is_null() && (*before).running();
@@ -206,12 +258,11 @@ unsafe extern "C-unwind" fn wrap(state: *mut lua_State) -> c_int {
     // SAFETY: called by Lua; nothing is owned here.
     unsafe {
         lua::luaL_checktype(state, 1, lua::LUA_TFUNCTION);
-        lua::lua_pushvalue(state, TIMERS);
         lua::lua_pushvalue(state, SERVICE);
         let coroutine = lua::lua_newthread(state);
         lua::lua_pushvalue(state, 1);
         lua::lua_xmove(state, coroutine, 1);
-        lua::lua_pushcclosure(state, call_wrapped, 3);
+        lua::lua_pushcclosure(state, call_wrapped, 2);
     }
     1
 }
@@ -246,7 +297,7 @@ unsafe fn close_failed(state: *mut lua_State, coroutine: *mut lua_State) -> c_in
         if status == lua::LUA_OK || status == lua::LUA_YIELD {
             return status;
         }
-        let service = lua::lua_touserdata(state, SERVICE).cast::<Service>();
+        let service = service_of(state);
         (*service).switch(coroutine);
         let status = lua_closethread(coroutine, state);
         (*service).switch(state);

@@ -2,7 +2,7 @@
 
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::ptr::null_mut;
-use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering::Relaxed};
 
 use skynet_sys::lua::{self, lua_State};
 use skynet_sys::{PTYPE_TEXT, SkynetContext, skynet_command, skynet_error};
@@ -22,6 +22,8 @@ pub struct Service {
     /// The service's own handle, set once, by `snlua_init`.
     handle: AtomicU32,
     pub account: Account,
+    /// Has a coroutine ever had a timer?
+    pub profiled: AtomicBool,
     interrupt: Interrupt<lua_State>,
 }
 
@@ -32,6 +34,7 @@ impl Service {
             context: AtomicPtr::new(null_mut()),
             handle: AtomicU32::new(0),
             account: Account::new(),
+            profiled: AtomicBool::new(false),
             interrupt: Interrupt::new(),
         }
     }

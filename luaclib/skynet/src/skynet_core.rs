@@ -1,7 +1,6 @@
 //! `skynet.core`: what a Lua service asks of its node — send, receive, commands, clocks, the log.
 //!
-//! Functions in [`WITH_CONTEXT`] carry the service context as their first upvalue; those in [`PLAIN`] work from
-//! anywhere, the Lua library copies them into other tables.
+//! The functions come into being when they are used first, see [`missing_field`].
 
 use core::ffi::{CStr, c_char, c_int, c_void};
 use core::mem::MaybeUninit;
@@ -15,8 +14,7 @@ use skynet_sys::{
 };
 
 use crate::luax::{
-    Entry, check_pointer, check_size, context, new_module, push_block, push_context, raise,
-    set_functions, set_functions_with,
+    check_pointer, check_size, context, new_module, push_block, push_context, raise,
 };
 use crate::seri;
 
@@ -515,13 +513,17 @@ unsafe extern "C-unwind" fn trace(l: *mut lua_State) -> c_int {
     0
 }
 
-// The message handler. A registration is a Lua thread of its own, anchored in the registry; its stack is
+// The message handler. The script's function is in the registry; the first message puts it onto the stack of the
+// main thread, where nothing else runs while a message is handled:
 //   1  the error handler below
 //   2  the script's function
-//   3  the thread of the registration before, until the first message: that one may be running right now
-// and the thread is the user data of the service's callback.
+// A host that keeps values of its own on that stack is served all the same, a little slower.
 
-const ANCHOR: &CStr = c"callback_context";
+fn anchor() -> *const c_void {
+    static KEY: u8 = 0;
+    (&raw const KEY).cast()
+}
+
 const SLOT_TRACEBACK: c_int = 1;
 const SLOT_FUNCTION: c_int = 2;
 
@@ -539,7 +541,8 @@ unsafe extern "C-unwind" fn traceback(l: *mut lua_State) -> c_int {
     1
 }
 
-/// Hands one message to the script. Returns what the core wants to know: whether the message is taken over.
+/// Hands one message to the function in its slot. Returns what the core wants to know: whether the message is
+/// taken over.
 unsafe extern "C" fn dispatch<const FORWARD: bool>(
     ctx: *mut SkynetContext,
     ud: *mut c_void,
@@ -550,24 +553,37 @@ unsafe extern "C" fn dispatch<const FORWARD: bool>(
     size: usize,
 ) -> c_int {
     let l: *mut lua_State = ud.cast();
-    // SAFETY: `ud` is the anchored thread; it holds two values and has LUA_MINSTACK slots. Pushing these values
+    // SAFETY: `ud` is the main thread; it holds two values and has LUA_MINSTACK slots. Pushing these values
     // allocates nothing, so nothing raises outside the protected call.
     unsafe {
         lua_pushvalue(l, SLOT_FUNCTION);
-        lua_pushinteger(l, kind.into());
-        lua_pushlightuserdata(l, message.cast_mut());
-        lua_pushinteger(l, size as lua_Integer);
-        lua_pushinteger(l, session.into());
-        lua_pushinteger(l, source.into());
-        let status = lua_pcall(l, 5, 0, SLOT_TRACEBACK);
-        if status != LUA_OK {
-            log_failure(ctx, l, status, session, source, size);
-        }
+        call(ctx, l, SLOT_TRACEBACK, kind, session, source, message, size);
     }
     FORWARD.into()
 }
 
-/// The first message of a registration: the one before has returned, its thread can go.
+/// The same with what is on the stack above the host's values.
+unsafe extern "C" fn dispatch_above<const FORWARD: bool>(
+    ctx: *mut SkynetContext,
+    ud: *mut c_void,
+    kind: c_int,
+    session: c_int,
+    source: u32,
+    message: *const c_void,
+    size: usize,
+) -> c_int {
+    let l: *mut lua_State = ud.cast();
+    // SAFETY: as above; a host that lets the core call us leaves the usual slots free.
+    unsafe {
+        let top = lua_gettop(l);
+        push_handler(l);
+        call(ctx, l, top + 1, kind, session, source, message, size);
+        lua_settop(l, top);
+    }
+    FORWARD.into()
+}
+
+/// The first message of a registration: the function of the one before, if any, has returned.
 unsafe extern "C" fn dispatch_first<const FORWARD: bool>(
     ctx: *mut SkynetContext,
     ud: *mut c_void,
@@ -577,11 +593,57 @@ unsafe extern "C" fn dispatch_first<const FORWARD: bool>(
     message: *const c_void,
     size: usize,
 ) -> c_int {
+    let l: *mut lua_State = ud.cast();
     // SAFETY: as in `dispatch`; the service itself is running.
     unsafe {
-        lua_settop(ud.cast(), SLOT_FUNCTION);
-        skynet_callback(ctx, ud, Some(dispatch::<FORWARD>));
-        dispatch::<FORWARD>(ctx, ud, kind, session, source, message, size)
+        let same = |f: lua_CFunction| f as usize == traceback as lua_CFunction as usize;
+        if lua_gettop(l) == SLOT_FUNCTION && lua_tocfunction(l, SLOT_TRACEBACK).is_some_and(same) {
+            lua_settop(l, 0);
+        }
+        let next = if lua_gettop(l) == 0 {
+            push_handler(l);
+            dispatch::<FORWARD>
+        } else {
+            dispatch_above::<FORWARD>
+        };
+        skynet_callback(ctx, ud, Some(next));
+        next(ctx, ud, kind, session, source, message, size)
+    }
+}
+
+/// Pushes the error handler and the script's function.
+unsafe fn push_handler(l: *mut lua_State) {
+    // SAFETY: two slots; neither function nor key is new.
+    unsafe {
+        lua_pushcclosure(l, traceback, 0);
+        lua_rawgetp(l, LUA_REGISTRYINDEX, anchor());
+    }
+}
+
+/// Calls the function on top of the stack; the error handler is at `handler`.
+#[inline(always)]
+#[allow(clippy::too_many_arguments)]
+unsafe fn call(
+    ctx: *mut SkynetContext,
+    l: *mut lua_State,
+    handler: c_int,
+    kind: c_int,
+    session: c_int,
+    source: u32,
+    message: *const c_void,
+    size: usize,
+) {
+    // SAFETY: five slots, plain values.
+    unsafe {
+        lua_pushinteger(l, kind.into());
+        lua_pushlightuserdata(l, message.cast_mut());
+        lua_pushinteger(l, size as lua_Integer);
+        lua_pushinteger(l, session.into());
+        lua_pushinteger(l, source.into());
+        let status = lua_pcall(l, 5, 0, handler);
+        if status != LUA_OK {
+            log_failure(ctx, l, status, session, source, size);
+        }
     }
 }
 
@@ -629,56 +691,148 @@ unsafe fn log_failure(
 }
 
 unsafe extern "C-unwind" fn callback(l: *mut lua_State) -> c_int {
-    // SAFETY: called by Lua, in the service that is running. The thread is anchored before the core learns of it.
+    // SAFETY: called by Lua, in the service that is running. The function is anchored before the core learns of it.
     unsafe {
         let forward = lua_toboolean(l, 2) != 0;
         luaL_checktype(l, 1, LUA_TFUNCTION);
         lua_settop(l, 1);
-        let thread = lua_newthread(l);
-        lua_pushcclosure(thread, traceback, 0);
-        lua_pushvalue(l, 1);
-        lua_getfield(l, LUA_REGISTRYINDEX, ANCHOR.as_ptr());
-        lua_xmove(l, thread, 2);
-        lua_setfield(l, LUA_REGISTRYINDEX, ANCHOR.as_ptr());
+        lua_rawsetp(l, LUA_REGISTRYINDEX, anchor());
+        lua_rawgeti(l, LUA_REGISTRYINDEX, LUA_RIDX_MAINTHREAD);
         let first = if forward {
             dispatch_first::<true>
         } else {
             dispatch_first::<false>
         };
-        skynet_callback(context(l), thread.cast(), Some(first));
+        skynet_callback(context(l), lua_tothread(l, -1).cast(), Some(first));
     }
     0
 }
 
-const WITH_CONTEXT: &[Entry] = &[
-    (c"send", send),
-    (c"redirect", redirect),
-    (c"genid", genid),
-    (c"command", command),
-    (c"addresscommand", addresscommand),
-    (c"intcommand", intcommand),
-    (c"error", error),
-    (c"harbor", harbor),
-    (c"callback", callback),
-    (c"trace", trace),
-];
+/// What a function finds in its upvalue.
+#[derive(Clone, Copy)]
+enum Upvalue {
+    None,
+    /// The service context.
+    Context,
+    /// The name of the metafield that packers look for.
+    Pairs,
+}
 
-const PLAIN: &[Entry] = &[
-    (c"tostring", tostring),
-    (c"unpack", seri::unpack),
-    (c"trash", trash),
-    (c"now", now),
-    (c"hpc", hpc),
+struct Field {
+    name: &'static CStr,
+    function: lua_CFunction,
+    upvalue: Upvalue,
+}
+
+const fn field(name: &'static CStr, function: lua_CFunction, upvalue: Upvalue) -> Field {
+    Field {
+        name,
+        function,
+        upvalue,
+    }
+}
+
+const FIELDS: &[Field] = &[
+    field(c"send", send, Upvalue::Context),
+    field(c"redirect", redirect, Upvalue::Context),
+    field(c"genid", genid, Upvalue::Context),
+    field(c"command", command, Upvalue::Context),
+    field(c"addresscommand", addresscommand, Upvalue::Context),
+    field(c"intcommand", intcommand, Upvalue::Context),
+    field(c"error", error, Upvalue::Context),
+    field(c"harbor", harbor, Upvalue::Context),
+    field(c"callback", callback, Upvalue::Context),
+    field(c"trace", trace, Upvalue::Context),
+    field(c"pack", seri::pack, Upvalue::Pairs),
+    field(c"packstring", seri::packstring, Upvalue::Pairs),
+    field(c"unpack", seri::unpack, Upvalue::None),
+    field(c"tostring", tostring, Upvalue::None),
+    field(c"trash", trash, Upvalue::None),
+    field(c"now", now, Upvalue::None),
+    field(c"hpc", hpc, Upvalue::None),
 ];
 
 /// Only where the core has them.
-const ADDITIONS: &[Entry] = &[
-    (c"timeout_ms", timeout_ms),
-    (c"timeout_cancel", timeout_cancel),
+const ADDITIONS: &[Field] = &[
+    field(c"timeout_ms", timeout_ms, Upvalue::None),
+    field(c"timeout_cancel", timeout_cancel, Upvalue::None),
 ];
 
-/// Their upvalue is the name of the metafield they look for.
-const PACKERS: &[Entry] = &[(c"pack", seri::pack), (c"packstring", seri::packstring)];
+fn fields() -> impl Iterator<Item = &'static Field> {
+    let more = if additions().is_some() {
+        ADDITIONS
+    } else {
+        &[]
+    };
+    FIELDS.iter().chain(more)
+}
+
+/// Puts a function into the module table at stack position 1, and pushes it. The running function has the service
+/// context as its upvalue.
+unsafe fn set_field(l: *mut lua_State, field: &Field) {
+    // SAFETY: called by Lua; three slots.
+    unsafe {
+        let upvalues = match field.upvalue {
+            Upvalue::None => 0,
+            Upvalue::Context => {
+                lua_pushvalue(l, lua_upvalueindex(1));
+                1
+            }
+            Upvalue::Pairs => {
+                lua_pushstring(l, c"__pairs".as_ptr());
+                1
+            }
+        };
+        lua_pushcclosure(l, field.function, upvalues);
+        lua_pushstring(l, field.name.as_ptr());
+        lua_pushvalue(l, -2);
+        lua_rawset(l, 1);
+    }
+}
+
+/// `__index` of the module: makes the function that is used for the first time. A service uses few of them.
+unsafe extern "C-unwind" fn missing_field(l: *mut lua_State) -> c_int {
+    // SAFETY: called by Lua; the name lives as long as argument 2.
+    unsafe {
+        luaL_checktype(l, 1, LUA_TTABLE);
+        if lua_type(l, 2) != LUA_TSTRING {
+            return 0;
+        }
+        let name = CStr::from_ptr(lua_tolstring(l, 2, ptr::null_mut()));
+        match fields().find(|field| field.name == name) {
+            Some(field) => set_field(l, field),
+            None => return 0,
+        }
+    }
+    1
+}
+
+/// `__pairs` of the module: whoever walks it sees all functions.
+unsafe extern "C-unwind" fn all_fields(l: *mut lua_State) -> c_int {
+    unsafe extern "C-unwind" fn next(l: *mut lua_State) -> c_int {
+        // SAFETY: called by Lua.
+        unsafe {
+            luaL_checktype(l, 1, LUA_TTABLE);
+            lua_settop(l, 2);
+            if lua_next(l, 1) != 0 { 2 } else { 0 }
+        }
+    }
+    // SAFETY: called by Lua; the loop leaves the stack as it was.
+    unsafe {
+        luaL_checktype(l, 1, LUA_TTABLE);
+        lua_settop(l, 1);
+        for field in fields() {
+            lua_pushstring(l, field.name.as_ptr());
+            if lua_rawget(l, 1) == LUA_TNIL {
+                set_field(l, field);
+            }
+            lua_settop(l, 1);
+        }
+        lua_pushcclosure(l, next, 0);
+        lua_pushvalue(l, 1);
+    }
+    2
+}
 
 /// Opens `skynet.core`.
 ///
@@ -688,15 +842,17 @@ const PACKERS: &[Entry] = &[(c"pack", seri::pack), (c"packstring", seri::packstr
 pub unsafe extern "C-unwind" fn luaopen_skynet_core(l: *mut lua_State) -> c_int {
     // SAFETY: called by Lua.
     unsafe {
-        new_module(l, WITH_CONTEXT.len() + PLAIN.len() + PACKERS.len());
-        set_functions(l, PLAIN);
-        if additions().is_some() {
-            set_functions(l, ADDITIONS);
+        new_module(l, 8);
+        lua_createtable(l, 0, 2);
+        for (name, function) in [
+            (c"__index", missing_field as lua_CFunction),
+            (c"__pairs", all_fields),
+        ] {
+            push_context(l);
+            lua_pushcclosure(l, function, 1);
+            lua_setfield(l, -2, name.as_ptr());
         }
-        lua_pushstring(l, c"__pairs".as_ptr());
-        set_functions_with(l, PACKERS);
-        push_context(l);
-        set_functions_with(l, WITH_CONTEXT);
+        lua_setmetatable(l, -2);
     }
     1
 }
