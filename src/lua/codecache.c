@@ -201,6 +201,8 @@ LUALIB_API int luaL_loadfilex(lua_State *L, const char *filename, const char *mo
 		if (caching == MODE_EXIST)
 			return luaL_loadfilex_(L, filename, mode);
 		struct look look = look_at(filename);
+		if (look.inode == 0) /* most likely one of the places where a file could be */
+			return luaL_loadfilex_(L, filename, mode);
 		int status = compile(L, filename, mode, &chunk);
 		if (status != LUA_OK)
 			return status;
