@@ -8,6 +8,7 @@
 //! - [`meter`]: what CPU time is spent on
 //! - [`send`], [`command`]: what services ask for
 //! - [`timer`], [`pending`]: the clock, and timeouts
+//! - [`memory`], [`reclaim`]: who uses how much memory, and when it goes back to the system
 //! - [`monitor`], [`log`], [`env`], [`module`], [`harbor`]: one concern each
 
 pub mod address;
@@ -26,6 +27,7 @@ pub mod monitor;
 pub mod node;
 pub mod pending;
 pub mod readers;
+pub mod reclaim;
 pub mod scheduler;
 pub mod send;
 pub mod timer;
