@@ -8,13 +8,14 @@
 //! - [`meter`]: what CPU time is spent on
 //! - [`send`], [`command`]: what services ask for
 //! - [`timer`], [`pending`]: the clock, and timeouts
-//! - [`memory`], [`reclaim`]: who uses how much memory, and when it goes back to the system
+//! - [`memory`], [`footprint`], [`reclaim`]: who uses how much memory, where it is, when it goes back
 //! - [`monitor`], [`log`], [`env`], [`module`], [`harbor`]: one concern each
 
 pub mod address;
 pub mod command;
 pub mod context;
 pub mod env;
+pub mod footprint;
 pub mod handle;
 pub mod harbor;
 pub mod log;

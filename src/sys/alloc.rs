@@ -148,6 +148,23 @@ pub unsafe fn set_options(options: *const c_char) {
 /// What jemalloc says of its arenas together, and what it can be told about them. Without jemalloc there is
 /// nothing to know and nothing to do.
 pub mod arenas {
+    /// Bytes, as jemalloc counts them.
+    #[derive(Clone, Copy, Debug, Default)]
+    pub struct HeapFigures {
+        /// Blocks given out, with those that threads keep for themselves.
+        pub allocated: usize,
+        pub thread_caches: usize,
+        /// Pages that are in use.
+        pub active: usize,
+        /// Free pages that may be resident, and those that are until the system wants them.
+        pub dirty: usize,
+        pub muzzy: usize,
+        /// Used and free pages and jemalloc's own, touched or not. Muzzy ones are not in it.
+        pub resident: usize,
+        /// Addresses without memory.
+        pub retained: usize,
+    }
+
     #[cfg(feature = "jemalloc")]
     use super::{CStr, control, trigger};
 
@@ -175,6 +192,21 @@ pub mod arenas {
         bytes(c"stats.arenas.4096.pdirty") * bytes(c"arenas.page")
     }
 
+    /// The figures of the last [`refresh`].
+    #[cfg(feature = "jemalloc")]
+    pub fn heap() -> Option<HeapFigures> {
+        let pages = |name| bytes(name) * bytes(c"arenas.page");
+        Some(HeapFigures {
+            allocated: bytes(c"stats.allocated"),
+            thread_caches: bytes(c"stats.arenas.4096.tcache_bytes"),
+            active: active(),
+            dirty: dirty(),
+            muzzy: pages(c"stats.arenas.4096.pmuzzy"),
+            resident: bytes(c"stats.resident"),
+            retained: bytes(c"stats.retained"),
+        })
+    }
+
     /// Whether the time that freed pages are kept, and who gives them back, is as jemalloc comes.
     #[cfg(feature = "jemalloc")]
     pub fn has_default_decay() -> bool {
@@ -198,6 +230,9 @@ pub mod arenas {
 
     #[cfg(not(feature = "jemalloc"))]
     mod nothing {
+        pub fn heap() -> Option<super::HeapFigures> {
+            None
+        }
         pub fn refresh() {}
         pub fn active() -> usize {
             0
