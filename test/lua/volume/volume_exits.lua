@@ -1,5 +1,5 @@
 -- Cycles of services that each load data and then all exit; the resident memory of the process at each step.
--- Started by test/memory_back.rs and by hand; any core can run it. Settings: cycles, services, bytes (of data
+-- Started by test/memory.rs and by hand; any core can run it. Settings: cycles, services, bytes (of data
 -- for each service), rest (seconds after a cycle).
 local skynet = require "skynet"
 require "skynet.manager"
