@@ -100,6 +100,7 @@ check.run(function()
 		if not memory.map() then return end	-- upstream's core
 		local parts <const> = { "lua", "lua_ended", "c", "c_ended", "c_nobody", "uncounted", "thread_caches", "fragments",
 			"free_pages", "metadata", "files", "stacks", "other" }
+		collectgarbage()
 		local map = memory.map(1, 2)
 		local sum = -map.untouched
 		for _, name in ipairs(parts) do
