@@ -48,7 +48,7 @@ pub unsafe fn publish(context: &Context, counter: *const AtomicUsize) {
 
 /// Ends what [`publish`] began, for a service that is about to be released.
 pub fn withdraw(handle: u32) {
-    unowned(|| drop(COUNTERS.lock().remove(&handle)));
+    unowned(|| COUNTERS.lock().remove(&handle));
 }
 
 /// The memory of one service.
@@ -65,7 +65,10 @@ pub struct Service {
 
 /// The live services, in the order of the handle table.
 pub fn services() -> Vec<Service> {
-    let published = published();
+    services_with(&published())
+}
+
+fn services_with(published: &BTreeMap<u32, usize>) -> Vec<Service> {
     let service = |handle| {
         let messages = NODE.with(handle, |context| context.mailbox().len())?;
         Some(Service {
@@ -150,15 +153,12 @@ impl Footprint {
 /// The figures of now.
 pub fn footprint() -> Footprint {
     let mut print = Footprint::default();
-    let services = services();
-    for service in &services {
+    let published = published();
+    for service in services_with(&published) {
         print.lua += service.lua;
         print.c += service.c;
     }
-    print.lua_ended = published()
-        .values()
-        .sum::<usize>()
-        .saturating_sub(print.lua);
+    print.lua_ended = published.values().sum::<usize>() - print.lua;
     let alive = |handle| NODE.with(handle, |_| ()).is_some();
     print.c_ended = memory::left(alive).map(|left| left.bytes).sum();
     print.c_nobody = tally::all().bytes().saturating_sub(print.c + print.c_ended);
