@@ -8,7 +8,7 @@ use crate::core::context::{self, init_thread};
 use crate::core::message::{Message, ptype};
 use crate::core::monitor::{Stuck, WorkerMonitor};
 use crate::core::node::NODE;
-use crate::core::reclaim::{Heap, Reclaim};
+use crate::core::reclaim::{self, Heap, Reclaim};
 use crate::core::scheduler::Worker;
 use crate::core::{self, ERROR_MARK, log, log_parts, meter, module};
 use crate::net;
@@ -408,15 +408,19 @@ fn spawn_all(
 fn work(index: usize) {
     let worker = NODE.scheduler.enter(index);
     clock::sleep_exactly();
-    let wait = || {
+    let mut asked = 0;
+    let mut wait = || {
         net::hurry();
+        if reclaim::is_asked(&mut asked) {
+            arenas::flush_thread();
+        }
         let turn = NODE.scheduler.wait(worker);
         meter::resume();
         turn
     };
     let mut turn = None;
     while !NODE.scheduler.is_closed() {
-        let Some(next) = turn.or_else(|| NODE.scheduler.take()).or_else(wait) else {
+        let Some(next) = turn.or_else(|| NODE.scheduler.take()).or_else(&mut wait) else {
             return;
         };
         turn = context::run_slice(&worker.monitor, next).map(|rest| {
@@ -492,6 +496,10 @@ impl Heap for Arenas {
 
     fn purge(&self) {
         arenas::purge();
+    }
+
+    fn empty_caches(&self) {
+        reclaim::ask_threads();
     }
 }
 

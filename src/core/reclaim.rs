@@ -4,13 +4,15 @@
 //! and free in the same arena. After a mass exit nobody does. So the monitor thread looks now and then, and not at
 //! all once nothing runs and nothing is left to give back.
 
+use std::sync::atomic::AtomicU32;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 /// Time between two looks at a node that does something, and after a look that saw much.
 const PERIOD: Duration = Duration::from_secs(5);
 const SOON: Duration = Duration::from_secs(2);
 /// Freed pages are much from here on, and as part of what is in use.
-const MUCH: usize = 8 << 20;
+const MUCH: usize = 1 << 20;
 const PART: usize = 16;
 /// Looks that follow the last activity: until the allocator's own time for freed pages has passed.
 const LOOKS_AFTER: u32 = 3;
@@ -27,6 +29,24 @@ pub trait Heap {
     fn decay(&self);
     /// Gives back everything that is free.
     fn purge(&self);
+    /// Has threads give up the free blocks that they keep for themselves: each of them holds a page.
+    fn empty_caches(&self);
+}
+
+/// Grows when threads are to give up their free blocks.
+static ROUND: AtomicU32 = AtomicU32::new(0);
+
+/// Asks threads to give up their free blocks.
+pub fn ask_threads() {
+    ROUND.fetch_add(1, Relaxed);
+}
+
+/// For a thread that has nothing to do: whether it is to give up its free blocks. `seen` is what it remembers,
+/// 0 at first.
+#[inline]
+pub fn is_asked(seen: &mut u32) -> bool {
+    let round = ROUND.load(Relaxed);
+    std::mem::replace(seen, round) != round
 }
 
 /// What the looks remember.
@@ -63,7 +83,9 @@ impl Reclaim {
         heap.decay();
         let before = self.much;
         self.much = heap.dirty() > MUCH.max(heap.active() / PART) && heap.may_purge();
-        if before && self.much {
+        if self.much && !before {
+            heap.empty_caches();
+        } else if self.much {
             heap.purge();
             self.much = false;
         }
@@ -87,6 +109,7 @@ mod tests {
         active: Cell<usize>,
         dirty: Cell<usize>,
         fixed: bool,
+        caches: Cell<u32>,
         decays: Cell<u32>,
         purges: Cell<u32>,
     }
@@ -104,6 +127,9 @@ mod tests {
         fn decay(&self) {
             self.decays.set(self.decays.get() + 1);
         }
+        fn empty_caches(&self) {
+            self.caches.set(self.caches.get() + 1);
+        }
         fn purge(&self) {
             self.purges.set(self.purges.get() + 1);
             self.dirty.set(0);
@@ -115,15 +141,26 @@ mod tests {
         let (mut reclaim, heap) = (Reclaim::new(), Fake::default());
         heap.dirty.set(1 << 30);
         assert_eq!(reclaim.look(1, &heap), Some(SOON));
-        assert_eq!(heap.purges.get(), 0);
+        assert_eq!((heap.purges.get(), heap.caches.get()), (0, 1));
         assert_eq!(reclaim.look(2, &heap), Some(PERIOD));
         assert_eq!((heap.purges.get(), heap.dirty.get()), (1, 0));
+        assert_eq!(heap.caches.get(), 1);
         // The next heap of free pages has two looks as well.
         heap.dirty.set(1 << 30);
         assert_eq!(reclaim.look(3, &heap), Some(SOON));
         heap.dirty.set(0);
         assert_eq!(reclaim.look(4, &heap), Some(PERIOD));
         assert_eq!(heap.purges.get(), 1);
+    }
+
+    #[test]
+    fn threads_are_asked_once() {
+        let mut seen = 0;
+        is_asked(&mut seen);
+        assert!(!is_asked(&mut seen));
+        ask_threads();
+        assert!(is_asked(&mut seen));
+        assert!(!is_asked(&mut seen));
     }
 
     #[test]

@@ -228,8 +228,15 @@ pub mod arenas {
         trigger(c"arena.4096.purge");
     }
 
+    /// Gives up the free blocks that the calling thread keeps for itself.
+    #[cfg(feature = "jemalloc")]
+    pub fn flush_thread() {
+        trigger(c"thread.tcache.flush");
+    }
+
     #[cfg(not(feature = "jemalloc"))]
     mod nothing {
+        pub fn flush_thread() {}
         pub fn heap() -> Option<super::HeapFigures> {
             None
         }
