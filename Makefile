@@ -3,7 +3,7 @@
 # projects look: skynet, libskynet.so, cservice/*.so, luaclib/*.so, skynet-src and 3rd/lua.
 #
 #   make [linux] [LUA=5.4|5.5] [API=1.8|head]
-#   make test | test-wrap | storm | sockets-long | lua-asan | lua-tsan | loom | loom-seeded | shuttle | miri | tsan | asan | check
+#   make test | test-wrap | storm | sockets-long memory-long | lua-asan | lua-tsan | loom | loom-seeded | shuttle | miri | tsan | asan | check
 #   make demo | headers | fuzz [SECONDS=60]
 #   make clean | cleanall
 #   make bench [BENCH=WORKLOADS] [RUNS=] [THREADS=] [SCALE=] [SUBJECTS=] [SKYNET_UPSTREAM=]
@@ -179,7 +179,7 @@ $(LUA_CLIB:%=$(LUA_CLIB_PATH)/%.so): stage
 
 # ---- tests and the rest ----
 
-.PHONY: test test-wrap storm sockets-long loom loom-seeded shuttle miri tsan asan test-asan lua-asan lua-tsan fuzz check demo bench \
+.PHONY: test test-wrap storm sockets-long memory-long loom loom-seeded shuttle miri tsan asan test-asan lua-asan lua-tsan fuzz check demo bench \
 	headers clean cleanall jemalloc update3rd
 
 STORM_SECONDS ?= 60
@@ -280,6 +280,11 @@ storm: stage
 sockets-long: stage
 	SKYNET_NODE=$(NODE) SKYNET_SOCKETS_LONG=1 \
 		$(RUN_CARGO) test --release -p skynet --test sockets $(FEATURES) -- --nocapture
+
+# The long form of test/memory.rs; it takes 3 GB of memory and some minutes.
+memory-long: stage
+	SKYNET_NODE=$(NODE) SKYNET_MEMORY_LONG=1 \
+		$(RUN_CARGO) test --release -p skynet --test memory $(FEATURES) -- --nocapture memory_goes_back
 
 check: stage
 	$(RUN_CARGO) fmt --all --check

@@ -61,6 +61,61 @@ struct skynetx_memory {
 	size_t blocks;
 };
 
+/* Memory of a service that lives. */
+struct skynetx_memory_service {
+	uint32_t handle;
+	/* Bytes that it publishes, which is its Lua memory. */
+	size_t lua;
+	/* Bytes of its blocks of malloc. */
+	size_t c;
+	/* How many messages wait for it. */
+	size_t messages;
+};
+
+/* Where the memory of the process is, in bytes. Later versions may add figures at the end. */
+struct skynetx_memory_map {
+	/* What the system says is resident; 0 where it does not. */
+	size_t resident;
+	/* What the parts, from lua to other, add up to, without untouched. */
+	size_t sum;
+	/* Lua memory of live services, of those whose module publishes it. */
+	size_t lua;
+	/* That of ended services that somebody has a reference to. */
+	size_t lua_ended;
+	/* Blocks of malloc of live services. */
+	size_t c;
+	/* Those of ended services. */
+	size_t c_ended;
+	/* Those of no service: of the core and of other threads. */
+	size_t c_nobody;
+	/* What else jemalloc has given out: Lua states that nobody publishes, sizes rounded up. */
+	size_t uncounted;
+	/* Free blocks that threads keep for themselves. */
+	size_t thread_caches;
+	/* Free blocks on pages that are in use. */
+	size_t fragments;
+	/* Free pages that were not given back to the system yet. */
+	size_t free_pages;
+	/* What jemalloc needs for itself. */
+	size_t metadata;
+	/* Program and libraries, with their variables. */
+	size_t files;
+	/* Stacks of threads. */
+	size_t stacks;
+	/* Memory of other allocators, and pages of the kernel. */
+	size_t other;
+	/* How much of the above is not resident, because nobody touched it yet. Goes off the
+	   sum. */
+	size_t untouched;
+	/* Of the blocks of malloc: the messages that wait. */
+	size_t messages;
+	/* Of the blocks of malloc: compiled files, tables and strings that Lua states share; 0 if
+	   Lua does not say. */
+	size_t shared;
+	/* Addresses that jemalloc keeps for later, without memory behind them; part of nothing. */
+	size_t retained;
+};
+
 /* Why the last of these functions that failed on the calling thread did so; empty before the first.
    Good until the next failure on this thread. */
 const char *skynetx_last_error(void);
@@ -103,6 +158,21 @@ int skynetx_socket_option(int id, int option, int64_t value);
    service with the same low half (and, at level 1.8, only once nothing is left) takes the account
    over. Nothing is known without jemalloc, and in programs that libskynet.so is a part of. */
 size_t skynetx_memory_left(struct skynetx_memory *list, size_t room);
+
+/* From now on the bytes that a service uses beside those of malloc are what bytes points to; snlua
+   says in this way how much memory its Lua state has. Any thread may read it at any time, up to the
+   service's release, so it must be written whole. NULL ends that. */
+void skynetx_memory_publish(struct skynet_context *ctx, const size_t *bytes);
+
+/* What each service uses, without asking it. Fills in at most room of them and answers how many
+   there are. With room 0 list may be NULL. */
+size_t skynetx_memory_services(struct skynetx_memory_service *list, size_t room);
+
+/* Finds out where the memory is. Fills in size bytes of the map, or less if this core has fewer
+   figures, and answers how many bytes those are that it has. It takes some milliseconds, more in a
+   process of many gigabytes. The figures are not of one instant. Without jemalloc, and in programs
+   that libskynet.so is a part of, blocks of malloc are in other. */
+size_t skynetx_memory_map(struct skynetx_memory_map *map, size_t size);
 
 #ifdef __cplusplus
 }

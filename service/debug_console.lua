@@ -287,6 +287,57 @@ define("jmem", "Show jemalloc mem stats", function()
 	return rows
 end)
 
+-- Figure of `memory.map()`, and what people call it. The sum is above the line; what follows is part of it.
+local MEMORY_PARTS <const> = {
+	{ "lua", "Lua memory of services" }, { "lua_ended", "Lua memory of ended services" },
+	{ "c", "malloc blocks of services" }, { "c_ended", "malloc blocks of ended services" },
+	{ "c_nobody", "malloc blocks of nobody" }, { "uncounted", "allocated, not counted" },
+	{ "thread_caches", "free, in thread caches" }, { "fragments", "free, between blocks" },
+	{ "free_pages", "free pages" }, { "metadata", "allocator" }, { "files", "program and libraries" },
+	{ "stacks", "stacks" }, { "other", "other" }, { "untouched", "not touched yet" },
+}
+local MEMORY_REST <const> = {
+	{ "messages", "of malloc blocks: messages that wait" }, { "shared", "of malloc blocks: shared by Lua states" },
+	{ "retained", "addresses kept, without memory" },
+}
+local LARGEST <const> = 10	-- services
+
+define("memory", "memory [n] : show where the memory is, and the n largest services", function(client, n)
+	n = n and assert(math.tointeger(tonumber(n)), "Need a number") or LARGEST
+	local map = memory.map and memory.map()
+	if not map then
+		error("This core does not say", 0)
+	end
+	local function line(what, bytes)
+		client.print(string.format("%-40s %14d %10.2f Mb", what, bytes, bytes / 2 ^ 20))
+	end
+	for _, part in ipairs(MEMORY_PARTS) do
+		local sign = part[1] == "untouched" and -1 or 1
+		line(part[2], sign * map[part[1]])
+	end
+	line("sum", map.sum)
+	line("resident", map.resident)
+	for _, part in ipairs(MEMORY_REST) do
+		line(part[2], map[part[1]])
+	end
+	local handles = {}
+	for handle in pairs(map.services) do
+		handles[#handles + 1] = handle
+	end
+	local function bytes(handle)
+		return map.services[handle].lua + map.services[handle].c
+	end
+	table.sort(handles, function(a, b)
+		local x, y = bytes(a), bytes(b)
+		return x > y or x == y and a < b
+	end)
+	for i = 1, math.min(n, #handles) do
+		local service = map.services[handles[i]]
+		client.print(string.format("%s\tlua:%d\tc:%d\tmessages:%d",
+			skynet.address(handles[i]), service.lua, service.c, service.messages))
+	end
+end)
+
 define("dumpheap", "dumpheap : dump heap profilling", function()
 	memory.dumpheap()
 end)

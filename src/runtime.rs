@@ -8,11 +8,13 @@ use crate::core::context::{self, init_thread};
 use crate::core::message::{Message, ptype};
 use crate::core::monitor::{Stuck, WorkerMonitor};
 use crate::core::node::NODE;
+use crate::core::reclaim::{self, Heap, Reclaim};
 use crate::core::scheduler::Worker;
 use crate::core::{self, ERROR_MARK, log, log_parts, meter, module};
 use crate::net;
 use crate::settings::{Settings, Stop};
 use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sys::alloc::arenas;
 use crate::sys::signal::{self, Event};
 use crate::sys::{clock, daemon, num, stack, stderr};
 use std::ffi::{CStr, CString};
@@ -406,15 +408,19 @@ fn spawn_all(
 fn work(index: usize) {
     let worker = NODE.scheduler.enter(index);
     clock::sleep_exactly();
-    let wait = || {
+    let mut asked = 0;
+    let mut wait = || {
         net::hurry();
+        if reclaim::is_asked(&mut asked) {
+            arenas::flush_thread();
+        }
         let turn = NODE.scheduler.wait(worker);
         meter::resume();
         turn
     };
     let mut turn = None;
     while !NODE.scheduler.is_closed() {
-        let Some(next) = turn.or_else(|| NODE.scheduler.take()).or_else(wait) else {
+        let Some(next) = turn.or_else(|| NODE.scheduler.take()).or_else(&mut wait) else {
             return;
         };
         turn = context::run_slice(&worker.monitor, next).map(|rest| {
@@ -431,10 +437,23 @@ fn worker_name(index: usize) -> String {
     format!("worker-{index}")
 }
 
-/// The monitor: lines and a flag for each message that does not end (core.md §6.6).
+/// The monitor: lines and a flag for each message that does not end (core.md §6.6), and memory that goes back to
+/// the system.
 fn watch(workers: &[Worker], period: Duration) {
     let mut next = Instant::now() + period;
-    while !NODE.wait_end(next.saturating_duration_since(Instant::now())) {
+    let mut reclaim = Reclaim::new();
+    // An idle node is not woken for this.
+    let mut reclaim_at = None;
+    loop {
+        let wake = reclaim_at.map_or(next, |at| next.min(at));
+        if NODE.wait_end(wake.saturating_duration_since(Instant::now())) {
+            return;
+        }
+        if reclaim_at.is_none_or(|at| at <= Instant::now()) {
+            let done = |worker: &Worker| u64::from(worker.monitor.version() as u32);
+            let again = reclaim.look(workers.iter().map(done).sum(), &Arenas);
+            reclaim_at = again.map(|wait| Instant::now() + wait);
+        }
         if Instant::now() < next {
             continue;
         }
@@ -451,6 +470,36 @@ fn watch(workers: &[Worker], period: Duration) {
                 explain_endless(&stuck, seconds, &worker_name(index));
             }
         }
+    }
+}
+
+/// The memory of the process.
+struct Arenas;
+
+impl Heap for Arenas {
+    fn active(&self) -> usize {
+        arenas::active()
+    }
+
+    fn dirty(&self) -> usize {
+        arenas::refresh();
+        arenas::dirty()
+    }
+
+    fn may_purge(&self) -> bool {
+        arenas::has_default_decay()
+    }
+
+    fn decay(&self) {
+        arenas::decay();
+    }
+
+    fn purge(&self) {
+        arenas::purge();
+    }
+
+    fn empty_caches(&self) {
+        reclaim::ask_threads();
     }
 }
 

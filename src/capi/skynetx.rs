@@ -2,7 +2,9 @@
 
 use super::optional_text;
 use super::skynet_imp::SkynetConfig;
+use super::skynet_server::context;
 use crate::core::command;
+use crate::core::footprint;
 use crate::core::memory;
 use crate::core::module::Refused;
 use crate::core::node::NODE;
@@ -11,9 +13,10 @@ use crate::net;
 use crate::net::event::SocketId;
 use crate::net::options::{Action, Setting};
 use crate::runtime::{self, Failure, Owner};
-use crate::sys::cabi::{CreateFn, EntryPoints, InitFn, ReleaseFn, SignalFn};
+use crate::sys::cabi::{CreateFn, EntryPoints, InitFn, ReleaseFn, SignalFn, SkynetContext};
 use std::cell::RefCell;
 use std::ffi::{CString, c_char, c_int};
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 /// An argument or a setting that cannot be.
@@ -241,4 +244,131 @@ pub unsafe extern "C" fn skynetx_memory_left(list: *mut SkynetxMemory, room: usi
         count += 1;
     }
     count
+}
+
+/// From now on the bytes that a service uses beside those of malloc are what `bytes` points to; snlua says in
+/// this way how much memory its Lua state has. Any thread may read it at any time, up to the service's release,
+/// so it must be written whole. NULL ends that.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn skynetx_memory_publish(ctx: *mut SkynetContext, bytes: *const usize) {
+    // SAFETY: the caller's context is alive, and its number is what the header says.
+    unsafe {
+        if let Some(context) = context(ctx) {
+            footprint::publish(context, bytes.cast::<AtomicUsize>());
+        }
+    }
+}
+
+/// Memory of a service that lives.
+#[repr(C)]
+pub struct SkynetxMemoryService {
+    pub handle: u32,
+    /// Bytes that it publishes, which is its Lua memory.
+    pub lua: usize,
+    /// Bytes of its blocks of malloc.
+    pub c: usize,
+    /// How many messages wait for it.
+    pub messages: usize,
+}
+
+/// What each service uses, without asking it. Fills in at most `room` of them and answers how many there are. With
+/// room 0 list may be NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn skynetx_memory_services(
+    list: *mut SkynetxMemoryService,
+    room: usize,
+) -> usize {
+    let services = footprint::services();
+    for (at, service) in services.iter().enumerate().take(room) {
+        let entry = SkynetxMemoryService {
+            handle: service.handle,
+            lua: service.lua,
+            c: service.c,
+            messages: service.messages,
+        };
+        // SAFETY: the caller's list has room for that many.
+        unsafe { list.add(at).write(entry) };
+    }
+    services.len()
+}
+
+/// Where the memory of the process is, in bytes. Later versions may add figures at the end.
+#[repr(C)]
+pub struct SkynetxMemoryMap {
+    /// What the system says is resident; 0 where it does not.
+    pub resident: usize,
+    /// What the parts, from lua to other, add up to, without untouched.
+    pub sum: usize,
+    /// Lua memory of live services, of those whose module publishes it.
+    pub lua: usize,
+    /// That of ended services that somebody has a reference to.
+    pub lua_ended: usize,
+    /// Blocks of malloc of live services.
+    pub c: usize,
+    /// Those of ended services.
+    pub c_ended: usize,
+    /// Those of no service: of the core and of other threads.
+    pub c_nobody: usize,
+    /// What else jemalloc has given out: Lua states that nobody publishes, sizes rounded up.
+    pub uncounted: usize,
+    /// Free blocks that threads keep for themselves.
+    pub thread_caches: usize,
+    /// Free blocks on pages that are in use.
+    pub fragments: usize,
+    /// Free pages that were not given back to the system yet.
+    pub free_pages: usize,
+    /// What jemalloc needs for itself.
+    pub metadata: usize,
+    /// Program and libraries, with their variables.
+    pub files: usize,
+    /// Stacks of threads.
+    pub stacks: usize,
+    /// Memory of other allocators, and pages of the kernel.
+    pub other: usize,
+    /// How much of the above is not resident, because nobody touched it yet. Goes off the sum.
+    pub untouched: usize,
+    /// Of the blocks of malloc: the messages that wait.
+    pub messages: usize,
+    /// Of the blocks of malloc: compiled files, tables and strings that Lua states share; 0 if Lua does not say.
+    pub shared: usize,
+    /// Addresses that jemalloc keeps for later, without memory behind them; part of nothing.
+    pub retained: usize,
+}
+
+/// Finds out where the memory is. Fills in `size` bytes of the map, or less if this core has fewer figures, and
+/// answers how many bytes those are that it has. It takes some milliseconds, more in a process of many gigabytes.
+/// The figures are not of one instant. Without jemalloc, and in programs that libskynet.so is a part of, blocks of
+/// malloc are in other.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn skynetx_memory_map(map: *mut SkynetxMemoryMap, size: usize) -> usize {
+    let print = footprint::footprint();
+    let found = SkynetxMemoryMap {
+        resident: print.resident,
+        sum: print.sum(),
+        lua: print.lua,
+        lua_ended: print.lua_ended,
+        c: print.c,
+        c_ended: print.c_ended,
+        c_nobody: print.c_nobody,
+        uncounted: print.uncounted,
+        thread_caches: print.thread_caches,
+        fragments: print.fragments,
+        free_pages: print.free_pages,
+        metadata: print.metadata,
+        files: print.files,
+        stacks: print.stacks,
+        other: print.other,
+        untouched: print.untouched,
+        messages: print.messages,
+        shared: print.shared,
+        retained: print.retained,
+    };
+    let known = size_of::<SkynetxMemoryMap>();
+    // SAFETY: the caller's map has that size; integers have no padding between them.
+    unsafe {
+        std::ptr::from_ref(&found)
+            .cast::<u8>()
+            .copy_to_nonoverlapping(map.cast::<u8>(), size.min(known));
+    }
+    known
 }

@@ -20,7 +20,7 @@ use super::monitor::WorkerMonitor;
 use super::node::{NODE, Node};
 use super::scheduler::local::Parcel;
 use super::turn::{self, Next, Owner, Queue};
-use super::{API_HEAD, ERROR_MARK, WRAP_AFTER, log, log_parts, meter, scheduler};
+use super::{API_HEAD, ERROR_MARK, WRAP_AFTER, footprint, log, log_parts, meter, scheduler};
 use crate::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
 use crate::sync::{Arc, Mutex};
 use crate::sys::cabi::{Callback, ContextPtr, Instance};
@@ -58,6 +58,8 @@ pub struct Context {
     /// True while the service is part of the live count; the harbor service is not.
     counted: AtomicBool,
     endless: AtomicBool,
+    /// Whether a counter of the instance is in use, see [`footprint::publish`].
+    published: AtomicBool,
     /// Whether CPU time is measured; fixed at launch.
     profile: bool,
     /// CPU in completed callbacks, in ticks. Written by the running thread.
@@ -112,6 +114,7 @@ impl Context {
             retired: AtomicBool::new(false),
             counted: AtomicBool::new(true),
             endless: AtomicBool::new(false),
+            published: AtomicBool::new(false),
             profile,
             cpu: AtomicU64::new(0),
             messages: AtomicU64::new(messages),
@@ -192,6 +195,11 @@ impl Context {
         if self.counted.swap(false, Ordering::Relaxed) {
             NODE.count_down();
         }
+    }
+
+    /// Notes whether a counter of the instance is in use.
+    pub fn set_published(&self, published: bool) {
+        self.published.store(published, Ordering::Relaxed);
     }
 
     /// Marks the current message as one that does not end.
@@ -318,6 +326,9 @@ impl Drop for Context {
         self.log_file.get_mut().take();
         // So that what `_release` sends to its own service is queued, and answered below.
         self.queue.mailbox.claim();
+        if *self.published.get_mut() {
+            footprint::withdraw(self.handle());
+        }
         // SAFETY: this was the last reference.
         unsafe { self.instance.release() }
         // SAFETY: nobody else has the context any more.

@@ -19,6 +19,7 @@
 use super::message::Message;
 use crate::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering};
 use crate::sync::{Mutex, MutexGuard, UnsafeCell, spin_loop, thread};
+use crate::sys::tally;
 use std::mem::MaybeUninit;
 
 /// Length above which a service is reported as overloaded (core.md §6.4).
@@ -170,6 +171,7 @@ impl Mailbox {
     #[must_use]
     #[inline(always)]
     pub fn push(&self, message: Message) -> Pushed {
+        let bytes = message.len();
         let mut link: Option<Box<Block>> = None;
         let mut spins = 0;
         let mut tail = self.tail.word.load(Ordering::Acquire);
@@ -206,6 +208,9 @@ impl Mailbox {
                     // SAFETY: the word did not change since the block was read, so it is the one of our
                     // position; it is freed only after our slot was full and popped.
                     let block = unsafe { &*block };
+                    if cfg!(not(modelled)) {
+                        tally::mine().queued(bytes);
+                    }
                     if last {
                         let next = link.take().map_or(std::ptr::null_mut(), Box::into_raw);
                         block.next.store(next, Ordering::Release);
@@ -356,6 +361,9 @@ impl Mailbox {
             unsafe { Message::read_fields((*from).as_ptr()) }
         });
         slot.full.store(false, Ordering::Relaxed);
+        if cfg!(not(modelled)) {
+            tally::mine().unqueued(message.len());
+        }
         let position = if offset + 1 == ROOM {
             // Set before the last slot became full.
             let next = here.next.load(Ordering::Acquire);

@@ -8,12 +8,14 @@
 //! - [`meter`]: what CPU time is spent on
 //! - [`send`], [`command`]: what services ask for
 //! - [`timer`], [`pending`]: the clock, and timeouts
+//! - [`memory`], [`footprint`], [`reclaim`]: who uses how much memory, where it is, when it goes back
 //! - [`monitor`], [`log`], [`env`], [`module`], [`harbor`]: one concern each
 
 pub mod address;
 pub mod command;
 pub mod context;
 pub mod env;
+pub mod footprint;
 pub mod handle;
 pub mod harbor;
 pub mod log;
@@ -26,6 +28,7 @@ pub mod monitor;
 pub mod node;
 pub mod pending;
 pub mod readers;
+pub mod reclaim;
 pub mod scheduler;
 pub mod send;
 pub mod timer;

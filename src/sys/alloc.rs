@@ -78,12 +78,14 @@ pub unsafe fn free(block: *mut c_void) {
 /// (Booleans travel as `u8`: the name may be that of a wider control, whose low byte is anything.)
 pub trait Control: Copy + Default + sealed::Plain {}
 impl Control for usize {}
+impl Control for u64 {}
 impl Control for c_int {}
 impl Control for u8 {}
 
 mod sealed {
     pub trait Plain {}
     impl Plain for usize {}
+    impl Plain for u64 {}
     impl Plain for std::ffi::c_int {}
     impl Plain for u8 {}
 }
@@ -141,6 +143,118 @@ pub unsafe fn set_options(options: *const c_char) {
     }
     // SAFETY: a plain variable of C, and no other thread is there to read it.
     unsafe { OPTIONS = options }
+}
+
+/// What jemalloc says of its arenas together, and what it can be told about them. Without jemalloc there is
+/// nothing to know and nothing to do.
+pub mod arenas {
+    /// Bytes, as jemalloc counts them.
+    #[derive(Clone, Copy, Debug, Default)]
+    pub struct HeapFigures {
+        /// Blocks given out, with those that threads keep for themselves.
+        pub allocated: usize,
+        pub thread_caches: usize,
+        /// Pages that are in use.
+        pub active: usize,
+        /// Free pages that may be resident, and those that are until the system wants them.
+        pub dirty: usize,
+        pub muzzy: usize,
+        /// Used and free pages and jemalloc's own, touched or not. Muzzy ones are not in it.
+        pub resident: usize,
+        /// Addresses without memory.
+        pub retained: usize,
+    }
+
+    #[cfg(feature = "jemalloc")]
+    use super::{CStr, control, trigger};
+
+    /// Figures are of the time of this call.
+    #[cfg(feature = "jemalloc")]
+    pub fn refresh() {
+        control(c"epoch", Some(1u64));
+    }
+
+    #[cfg(feature = "jemalloc")]
+    fn bytes(name: &CStr) -> usize {
+        control::<usize>(name, None).0
+    }
+
+    /// Bytes of pages that are in use.
+    #[cfg(feature = "jemalloc")]
+    pub fn active() -> usize {
+        bytes(c"stats.active")
+    }
+
+    /// Bytes of pages that were freed and not given back.
+    #[cfg(feature = "jemalloc")]
+    pub fn dirty() -> usize {
+        // 4096 stands for all arenas.
+        bytes(c"stats.arenas.4096.pdirty") * bytes(c"arenas.page")
+    }
+
+    /// The figures of the last [`refresh`].
+    #[cfg(feature = "jemalloc")]
+    pub fn heap() -> Option<HeapFigures> {
+        let pages = |name| bytes(name) * bytes(c"arenas.page");
+        Some(HeapFigures {
+            allocated: bytes(c"stats.allocated"),
+            thread_caches: bytes(c"stats.arenas.4096.tcache_bytes"),
+            active: active(),
+            dirty: dirty(),
+            muzzy: pages(c"stats.arenas.4096.pmuzzy"),
+            resident: bytes(c"stats.resident"),
+            retained: bytes(c"stats.retained"),
+        })
+    }
+
+    /// Whether the time that freed pages are kept, and who gives them back, is as jemalloc comes.
+    #[cfg(feature = "jemalloc")]
+    pub fn has_default_decay() -> bool {
+        const DIRTY_MS: isize = 10_000;
+        control::<usize>(c"opt.dirty_decay_ms", None).0 as isize == DIRTY_MS
+            && control::<usize>(c"arenas.dirty_decay_ms", None).0 as isize == DIRTY_MS
+            && control::<u8>(c"background_thread", None).0 == 0
+    }
+
+    /// Gives back what has been free for the time that is set.
+    #[cfg(feature = "jemalloc")]
+    pub fn decay() {
+        trigger(c"arena.4096.decay");
+    }
+
+    /// Gives back everything that is free.
+    #[cfg(feature = "jemalloc")]
+    pub fn purge() {
+        trigger(c"arena.4096.purge");
+    }
+
+    /// Gives up the free blocks that the calling thread keeps for itself.
+    #[cfg(feature = "jemalloc")]
+    pub fn flush_thread() {
+        trigger(c"thread.tcache.flush");
+    }
+
+    #[cfg(not(feature = "jemalloc"))]
+    mod nothing {
+        pub fn flush_thread() {}
+        pub fn heap() -> Option<super::HeapFigures> {
+            None
+        }
+        pub fn refresh() {}
+        pub fn active() -> usize {
+            0
+        }
+        pub fn dirty() -> usize {
+            0
+        }
+        pub fn has_default_decay() -> bool {
+            false
+        }
+        pub fn decay() {}
+        pub fn purge() {}
+    }
+    #[cfg(not(feature = "jemalloc"))]
+    pub use nothing::*;
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ pub mod daemon;
 pub mod dl;
 pub mod num;
 pub mod poll;
+pub mod resident;
 pub mod resolve;
 pub mod signal;
 pub mod socket;

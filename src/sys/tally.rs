@@ -109,8 +109,13 @@ pub struct Table {
     shared: bool,
     /// The table published before this one; written once, before publication.
     next: AtomicPtr<Table>,
+    /// An address on the owner's stack.
+    stack: AtomicUsize,
     /// Everything the thread counted, whatever the slot.
     all: Counter,
+    /// Bytes of messages that the thread queued, and that it took out of queues.
+    queued: AtomicUsize,
+    unqueued: AtomicUsize,
     /// Null until the thread counts in one of the page's slots; the owner sets it once.
     pages: [AtomicPtr<[Counter; PAGE]>; SLOTS / PAGE],
 }
@@ -121,7 +126,10 @@ impl Table {
             taken: AtomicBool::new(true),
             shared,
             next: AtomicPtr::new(null_mut()),
+            stack: AtomicUsize::new(0),
             all: Counter::new(),
+            queued: AtomicUsize::new(0),
+            unqueued: AtomicUsize::new(0),
             pages: [const { AtomicPtr::new(null_mut()) }; SLOTS / PAGE],
         }
     }
@@ -148,6 +156,18 @@ impl Table {
             self.bump(&counter.freed, bytes);
             self.bump(&counter.releases, 1);
         }
+    }
+
+    /// Counts a message of `bytes` bytes as put into a queue.
+    #[inline]
+    pub fn queued(&'static self, bytes: usize) {
+        self.bump(&self.queued, bytes);
+    }
+
+    /// Counts a message of `bytes` bytes as taken out of a queue.
+    #[inline]
+    pub fn unqueued(&'static self, bytes: usize) {
+        self.bump(&self.unqueued, bytes);
     }
 
     /// Adds to one of our counters.
@@ -236,6 +256,31 @@ pub fn slot(slot: u16) -> Totals {
     sum(|table| table.read(slot))
 }
 
+/// Bytes of the messages that are in queues.
+pub fn in_queues() -> usize {
+    let (mut queued, mut unqueued) = (0usize, 0usize);
+    // As in `sum`. A message may be taken out before it is counted as put in.
+    for_each(|table| unqueued = unqueued.wrapping_add(table.unqueued.load(Acquire)));
+    for_each(|table| queued = queued.wrapping_add(table.queued.load(Acquire)));
+    let bytes = queued.wrapping_sub(unqueued);
+    if bytes > isize::MAX as usize {
+        return 0;
+    }
+    bytes
+}
+
+/// An address on the stack of each thread that counts here, which are those that have allocated.
+pub fn stacks() -> Vec<usize> {
+    let mut stacks = Vec::new();
+    for_each(|table| {
+        let stack = table.stack.load(Relaxed);
+        if !table.shared && table.taken.load(Relaxed) && stack != 0 {
+            stacks.push(stack);
+        }
+    });
+    stacks
+}
+
 /// Adds up what `part` says of each table. Freed amounts are all read before the allocated ones
 /// (invariant 4), so the tables are visited twice.
 fn sum(part: impl Fn(&Table) -> Totals) -> Totals {
@@ -277,6 +322,8 @@ fn enter() -> &'static Table {
         }
     });
     let table = found.unwrap_or_else(publish);
+    let here = 0u8;
+    table.stack.store(ptr::from_ref(&here).addr(), Relaxed);
     // Before the next line, which may allocate and thus come here again.
     MINE.set(table);
     at_thread_exit(table);
@@ -405,6 +452,28 @@ mod tests {
         }
         // Other tests count as well, so the total is only known from below.
         assert!(all().without(before).allocations >= 2 * n);
+    }
+
+    #[test]
+    fn messages_are_counted_where_they_wait() {
+        const SIZE: usize = 1 << 40;
+        let before = in_queues();
+        mine().queued(SIZE);
+        assert!(in_queues() - before >= SIZE - (1 << 30));
+        std::thread::spawn(|| mine().unqueued(SIZE)).join().unwrap();
+        assert!(in_queues().abs_diff(before) < 1 << 30);
+    }
+
+    #[test]
+    fn stacks_of_living_threads_are_known() {
+        let near = |at: usize| stacks().iter().any(|stack| stack.abs_diff(at) < 1 << 20);
+        std::thread::spawn(move || {
+            mine();
+            let here = 0u8;
+            assert!(near(ptr::from_ref(&here).addr()));
+        })
+        .join()
+        .unwrap();
     }
 
     #[test]

@@ -194,6 +194,129 @@ left_behind(void)
 	agent_kill(b);
 }
 
+/* As in skynetx.h. */
+struct service_memory {
+	uint32_t handle;
+	size_t lua, c, messages;
+};
+
+struct map {
+	size_t resident, sum, lua, lua_ended, c, c_ended, c_nobody, uncounted, thread_caches, fragments,
+		free_pages, metadata, files, stacks, other, untouched, messages, shared, retained;
+};
+
+static size_t (*memory_services)(struct service_memory *list, size_t room);
+static size_t (*memory_map)(struct map *map, size_t size);
+static void (*memory_publish)(struct skynet_context *ctx, const size_t *bytes);
+
+/* What is known of a service, all zero when it is not in the list. */
+static struct service_memory
+memory_of(uint32_t handle)
+{
+	struct service_memory found = { 0, 0, 0, 0 };
+	size_t room = memory_services(NULL, 0) + 10;
+	struct service_memory *list = malloc(room * sizeof *list);
+	size_t count = memory_services(list, room);
+	for (size_t i = 0; i < count && i < room; i++) {
+		if (list[i].handle == handle)
+			found = list[i];
+	}
+	free(list);
+	return found;
+}
+
+static struct map
+look(void)
+{
+	struct map map;
+	memset(&map, 0x55, sizeof map);
+	CHECK_INT(memory_map(&map, sizeof map), sizeof map);
+	return map;
+}
+
+/* Sends itself messages that wait until it is done, and counts them. */
+static void
+queue_up(struct agent *a, void *arg)
+{
+	struct service_memory *seen = arg;
+	seen[0] = memory_of(a->handle);
+	struct map before = look();
+	for (int i = 0; i < 10; i++) {
+		void *data = calloc(1, MILLION);
+		skynet_send(a->ctx, 0, a->handle, 1 | PTYPE_TAG_DONTCOPY, 0, data, MILLION);
+	}
+	struct map after = look();
+	seen[1] = memory_of(a->handle);
+	/* others may have messages, too */
+	CHECK(after.messages > before.messages + 9 * MILLION);
+	CHECK(after.messages < before.messages + 11 * MILLION);
+}
+
+/* Where the memory is: what a test uses turns up under its name. */
+static void
+whereabouts(void)
+{
+	*(void **)&memory_services = dlsym(RTLD_DEFAULT, "skynetx_memory_services");
+	*(void **)&memory_map = dlsym(RTLD_DEFAULT, "skynetx_memory_map");
+	*(void **)&memory_publish = dlsym(RTLD_DEFAULT, "skynetx_memory_publish");
+	if (memory_map == NULL)
+		return;
+	struct agent *a = agent_new();
+	struct service_memory seen[2];
+	size_t counter = 0, bytes;
+	struct map before = look(), after;
+
+	/* a counter is read when somebody asks */
+	CHECK_INT(memory_of(a->handle).lua, 0);
+	memory_publish(a->ctx, &counter);
+	counter = 123456789;
+	CHECK_INT(memory_of(a->handle).lua, 123456789);
+	after = look();
+	CHECK(after.lua - before.lua >= 123456789 && after.lua - before.lua < 140000000);
+	/* of a service that has ended, as long as somebody has it */
+	skynet_context_grab(a->ctx);
+	command("KILL", ":%x", a->handle);
+	WAIT_UNTIL(memory_of(a->handle).handle == 0);
+	CHECK_INT(look().lua_ended - before.lua_ended, 123456789);
+	skynet_context_release(a->ctx);
+	WAIT_UNTIL(a->released);
+	CHECK_INT(look().lua_ended, before.lua_ended);
+	/* NULL ends it, and there may be no context */
+	struct agent *b = agent_new();
+	memory_publish(b->ctx, &counter);
+	memory_publish(b->ctx, NULL);
+	CHECK_INT(memory_of(b->handle).lua, 0);
+	memory_publish(NULL, &counter);
+
+	/* blocks, and messages that wait */
+	agent_run(b, queue_up, seen);
+	CHECK_INT(seen[1].messages - seen[0].messages, 10);
+	if (accounts()) {
+		CHECK(seen[1].c - seen[0].c >= 10 * MILLION);
+		before = look();
+		agent_run(b, take_block, &bytes);
+		after = look();
+		CHECK(memory_of(b->handle).c >= MILLION);
+		agent_kill(b);
+		WAIT_UNTIL(look().c_ended >= before.c_ended + MILLION);
+		free(block);
+	} else {
+		CHECK_INT(look().c, 0);
+		agent_kill(b);
+	}
+
+	/* a part of the map */
+	memset(&after, 0x55, sizeof after);
+	CHECK_INT(memory_map(&after, sizeof after.resident), sizeof after);
+	CHECK(after.resident != 0x5555555555555555);
+	CHECK(after.sum == 0x5555555555555555);
+	CHECK_INT(memory_map(NULL, 0), sizeof after);
+	struct service_memory one;
+	memset(&one, 0, sizeof one);
+	CHECK(memory_services(&one, 1) > 1);
+	CHECK(one.handle != 0);
+}
+
 static void
 dump(void)
 {
@@ -368,6 +491,7 @@ const struct test_case memory_cases[] = {
 	CASE(account),
 	CASE(released_elsewhere),
 	CASE(left_behind),
+	CASE(whereabouts),
 	CASE(dump),
 	CASE(debug_memory),
 	CASE(controls),

@@ -82,7 +82,13 @@ local HELP = {
 }
 
 local function node(console)
-	case("help", function() reply("help", table.unpack(HELP)) end)
+	case("help", function()
+		if require "skynet.memory".map then	-- our tree
+			table.insert(HELP, "memory\tmemory [n] : show where the memory is, and the n largest services")
+			table.sort(HELP)
+		end
+		reply("help", table.unpack(HELP))
+	end)
 	case("unknown commands", function()
 		for _, line in ipairs { "nosuch", "nosuch with words", " ", "\r" } do
 			local lines, verdict = type_line(line)
@@ -137,6 +143,21 @@ local function node(console)
 		end
 		has(lines, "^block\t%d+$")
 		has(lines, "^total\t%d+$")
+		if memory.map and memory.map() then
+			for _, line in ipairs { "memory", "memory 100" } do
+				lines = type_line(line)
+				has(lines, "^Lua memory of services +%d+ +%d+%.%d%d Mb$")
+				has(lines, "^not touched yet +%-?%d+ +%-?%d+%.%d%d Mb$")
+				has(lines, "^sum +%d+ +%d+%.%d%d Mb$")
+				has(lines, string.format("^:%08x\tlua:%%d+\tc:%%d+\tmessages:%%d+$", skynet.self()))
+			end
+			for _, row in ipairs(type_line "memory 0") do
+				assert(not row:find "\tlua:", row)
+			end
+			complaint("memory x", "Need a number")
+		elseif memory.map then
+			complaint("memory", "This core does not say")
+		end
 		has(type_line "jmem", "^stats%.allocated\t *%d+ +%d+%.%d%d Mb$")
 		assert(type_line "profactive"[1]:find "^heap profilling is %a+$")
 		reply "clearcache"

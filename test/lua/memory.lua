@@ -8,7 +8,18 @@ local check = dofile "./test/lua/support/check.lua"
 
 local eq, raises, results = check.eq, check.raises, check.results
 
-if ... == "peer" then
+if ... == "busy" then
+	-- Fills its Lua state, and is then in a message for as long as the test likes.
+	local data
+	skynet.start(function()
+		skynet.dispatch("lua", function(_, _, size)
+			data = ("x"):rep(size)
+			skynet.setenv("memory_busy", skynet.self())
+			while not skynet.getenv "memory_done" do end
+		end)
+	end)
+	return
+elseif ... == "peer" then
 	-- Passes a block on: it is charged to this service until somebody frees it.
 	skynet.start(function()
 		skynet.dispatch("lua", function(_, _, size) skynet.retpack(driver.str2p(("x"):rep(size))) end)
@@ -21,7 +32,7 @@ check.run(function()
 	check.case("fields", function()
 		local names = {}
 		for name in pairs(memory) do
-			if name ~= "left" then table.insert(names, name) end	-- ours
+			if name ~= "left" and name ~= "map" then table.insert(names, name) end	-- ours
 		end
 		table.sort(names)
 		eq(table.concat(names, " "), "block current dump dumpheap dumpinfo info jestat mallctl profactive total")
@@ -83,6 +94,41 @@ check.run(function()
 			local left = memory.left()[peer]
 			return not left or left.bytes < size
 		end)
+	end)
+	check.case("map", function()
+		if not memory.map then return end	-- upstream's module
+		if not memory.map() then return end	-- upstream's core
+		local parts <const> = { "lua", "lua_ended", "c", "c_ended", "c_nobody", "uncounted", "thread_caches", "fragments",
+			"free_pages", "metadata", "files", "stacks", "other" }
+		collectgarbage()
+		local map = memory.map(1, 2)
+		local sum = -map.untouched
+		for _, name in ipairs(parts) do
+			eq(math.type(map[name]), "integer", name)
+			sum = sum + map[name]
+		end
+		eq(map.sum, sum)
+		for _, name in ipairs { "resident", "messages", "shared", "retained" } do
+			eq(math.type(map[name]), "integer", name)
+		end
+		local own = map.services[skynet.self()]
+		assert(math.abs(own.lua - collectgarbage "count" * 1024) < 1 << 18, own.lua)
+		eq(own.messages, 0)
+		eq(own.c > 0, counting)
+		-- A service that answers nobody.
+		local size = 32 << 20
+		local busy = skynet.newservice("memory", "busy")
+		skynet.send(busy, "lua", size)
+		check.wait(function() return skynet.getenv "memory_busy" end)
+		skynet.send(busy, "lua", ("y"):rep(1 << 20))
+		local now = memory.map()
+		skynet.setenv("memory_done", "yes")
+		skynet.kill(busy)
+		assert(now.services[busy].lua >= size, now.services[busy].lua)
+		assert(now.lua - map.lua >= size, now.lua)
+		eq(now.services[busy].messages, 1)
+		assert(now.messages >= 1 << 20, now.messages)
+		check.wait(function() return not memory.map().services[busy] end)
 	end)
 	check.case("jestat", function()
 		local stat = memory.jestat()

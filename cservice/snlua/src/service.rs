@@ -191,12 +191,32 @@ pub unsafe extern "C" fn snlua_init(
         let service = &*instance.cast::<Service>();
         service.context.store(context, Relaxed);
         service.handle.store(handle, Relaxed);
+        publish(context, service.account.counter());
         skynet_sys::skynet_callback(context, instance, Some(start));
         let size = CStr::from_ptr(parameter).count_bytes();
         let message = parameter.cast_mut().cast();
         skynet_sys::skynet_send(context, 0, handle, PTYPE_TEXT, 0, message, size);
     }
     0
+}
+
+/// Shows the core how much memory the Lua state has, if it wants to know: upstream's does not.
+///
+/// # Safety
+/// `context` is a live context, and the counter is alive up to its release.
+unsafe fn publish(context: *mut SkynetContext, counter: *const usize) {
+    type Publish = unsafe extern "C" fn(*mut SkynetContext, *const usize);
+    static FOUND: std::sync::OnceLock<Option<Publish>> = std::sync::OnceLock::new();
+    // SAFETY: a look-up by name; if the function exists it is the one that skynetx.h declares. A null pointer
+    // is None.
+    let function = FOUND.get_or_init(|| unsafe {
+        let found = libc::dlsym(libc::RTLD_DEFAULT, c"skynetx_memory_publish".as_ptr());
+        std::mem::transmute::<*mut c_void, Option<Publish>>(found)
+    });
+    if let Some(function) = function {
+        // SAFETY: the caller's promise.
+        unsafe { function(context, counter) };
+    }
 }
 
 /// The number behind `:hex`.

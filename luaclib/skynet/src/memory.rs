@@ -113,16 +113,91 @@ struct Left {
     blocks: usize,
 }
 
+/// As `struct skynetx_memory_service` in `skynetx.h`.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct Service {
+    handle: u32,
+    lua: usize,
+    c: usize,
+    messages: usize,
+}
+
+/// The fields of `struct skynetx_memory_map` in `skynetx.h`, in order.
+const MAP: [&CStr; 19] = [
+    c"resident",
+    c"sum",
+    c"lua",
+    c"lua_ended",
+    c"c",
+    c"c_ended",
+    c"c_nobody",
+    c"uncounted",
+    c"thread_caches",
+    c"fragments",
+    c"free_pages",
+    c"metadata",
+    c"files",
+    c"stacks",
+    c"other",
+    c"untouched",
+    c"messages",
+    c"shared",
+    c"retained",
+];
+
+type MapFn = unsafe extern "C" fn(map: *mut usize, size: usize) -> usize;
+type ServicesFn = unsafe extern "C" fn(list: *mut Service, room: usize) -> usize;
 type LeftFn = unsafe extern "C" fn(list: *mut Left, room: usize) -> usize;
 
-/// `skynetx_memory_left`, which upstream does not have.
-fn memory_left() -> Option<LeftFn> {
-    // SAFETY: a look-up by name; if the function exists it is the one that skynetx.h declares. A null
-    // pointer is None.
+/// A function of `skynetx.h`, which upstream's core does not have.
+///
+/// # Safety
+/// `F` is an `Option` of the function's type.
+unsafe fn ours<F>(name: &CStr) -> F {
+    const { assert!(size_of::<F>() == size_of::<*mut c_void>()) };
+    // SAFETY: a look-up by name. A null pointer is None, and the rest the caller's promise.
     unsafe {
-        let found = libc::dlsym(libc::RTLD_DEFAULT, c"skynetx_memory_left".as_ptr());
-        mem::transmute::<*mut c_void, Option<LeftFn>>(found)
+        let found = libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr());
+        mem::transmute_copy::<*mut c_void, F>(&found)
     }
+}
+
+/// Where the memory is: a table of bytes, with a table of services in it, or nil if the core does not say.
+unsafe extern "C-unwind" fn map(l: *mut lua_State) -> c_int {
+    // SAFETY: called by Lua; five slots. The list is Lua's, so an error on the way loses nothing.
+    unsafe {
+        lua_settop(l, 0);
+        let (map, services) = (
+            ours::<Option<MapFn>>(c"skynetx_memory_map"),
+            ours::<Option<ServicesFn>>(c"skynetx_memory_services"),
+        );
+        let (Some(map), Some(services)) = (map, services) else {
+            return 0;
+        };
+        let mut figures = [0; MAP.len()];
+        map(figures.as_mut_ptr(), size_of_val(&figures));
+        lua_createtable(l, 0, MAP.len() as c_int + 1);
+        for (name, bytes) in MAP.iter().zip(figures) {
+            set_integer(l, name, bytes as lua_Integer);
+        }
+        // Those that come to it meanwhile are left for the next time.
+        let room = services(ptr::null_mut(), 0);
+        let list = lua_newuserdatauv(l, room * size_of::<Service>(), 0).cast::<Service>();
+        let count = services(list, room).min(room);
+        lua_createtable(l, 0, count as c_int);
+        for i in 0..count {
+            let entry = list.add(i).read();
+            lua_createtable(l, 0, 3);
+            set_integer(l, c"lua", entry.lua as lua_Integer);
+            set_integer(l, c"c", entry.c as lua_Integer);
+            set_integer(l, c"messages", entry.messages as lua_Integer);
+            lua_rawseti(l, 3, entry.handle.into());
+        }
+        lua_setfield(l, 1, c"services".as_ptr());
+        lua_settop(l, 1);
+    }
+    1
 }
 
 /// A table from the handles of services that have ended to what of theirs is in use.
@@ -131,7 +206,7 @@ unsafe extern "C-unwind" fn left(l: *mut lua_State) -> c_int {
     unsafe {
         lua_settop(l, 0);
         lua_createtable(l, 0, 0);
-        let Some(memory_left) = memory_left() else {
+        let Some(memory_left) = ours::<Option<LeftFn>>(c"skynetx_memory_left") else {
             return 1;
         };
         // Those that come to it meanwhile are left for the next time.
@@ -162,6 +237,7 @@ const FUNCTIONS: &[Entry] = &[
     (c"dumpheap", dumpheap),
     (c"profactive", profactive),
     (c"left", left),
+    (c"map", map),
 ];
 
 /// Opens `skynet.memory`.
