@@ -3,7 +3,7 @@
 # projects look: skynet, libskynet.so, cservice/*.so, luaclib/*.so, skynet-src and 3rd/lua.
 #
 #   make [linux] [LUA=5.4|5.5] [API=1.8|head]
-#   make test | test-wrap | storm | sockets-long memory-long | lua-asan | lua-tsan | loom | loom-seeded | shuttle | miri | tsan | asan | check
+#   make test | test-wrap | storm | sockets-long | memory-long | lua-asan | lua-tsan | loom | loom-seeded | shuttle | miri | tsan | asan | check
 #   make demo | headers | fuzz [SECONDS=60]
 #   make clean | cleanall
 #   make bench [BENCH=WORKLOADS] [RUNS=] [THREADS=] [SCALE=] [SUBJECTS=] [SKYNET_UPSTREAM=]

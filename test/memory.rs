@@ -76,9 +76,9 @@ fn the_map_explains_resident_memory() {
     }
     let grown = |name: &str, from: &str, to: &str| maps[to][name] - maps[from][name];
     let report = format!("{maps:?}");
-    // A Lua service has some 50 to 200 KB.
+    // A Lua service has some 15 to 200 KB.
     let lua = grown("lua", "empty", "services");
-    assert!((30_000_000..300_000_000).contains(&lua), "{report}");
+    assert!((15_000_000..300_000_000).contains(&lua), "{report}");
     assert!(lua * 2 > grown("resident", "empty", "services"), "{report}");
     assert_eq!(grown("services", "empty", "services"), 1000, "{report}");
     assert!(grown("lua", "empty", "exit") < 2 << 20, "{report}");

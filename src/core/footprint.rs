@@ -14,7 +14,7 @@ use super::node::NODE;
 use super::unowned;
 use crate::sync::Mutex;
 use crate::sys::alloc::arenas;
-use crate::sys::{dl, resident, tally};
+use crate::sys::{lua, resident, tally};
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
@@ -163,7 +163,7 @@ pub fn footprint() -> Footprint {
     print.c_ended = memory::left(alive).map(|left| left.bytes).sum();
     print.c_nobody = tally::all().bytes().saturating_sub(print.c + print.c_ended);
     print.messages = tally::in_queues();
-    print.shared = lua_shared();
+    print.shared = lua::shared();
 
     arenas::refresh();
     let counted = print.lua + print.lua_ended + print.c + print.c_ended + print.c_nobody;
@@ -195,12 +195,6 @@ pub fn footprint() -> Footprint {
         print.other = pages.other + more - muzzy;
     }
     print
-}
-
-/// What the Lua states of the process share, if the Lua that is linked in knows: it then exports
-/// `size_t luaL_sharedbytes(void)`, for blocks that it has from `malloc`.
-fn lua_shared() -> usize {
-    dl::call_size(c"luaL_sharedbytes").unwrap_or(0)
 }
 
 #[cfg(test)]

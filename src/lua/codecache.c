@@ -19,6 +19,9 @@
 #include "lauxlib.h"
 #include "lualib.h"
 
+/* Seen by the core, which is linked with it, but not by modules. */
+#define l_hidden __attribute__((visibility("hidden")))
+
 /* The registry key of a state's mode: the address of this variable. */
 static const char mode_key = 0;
 
@@ -272,6 +275,14 @@ static int cache_refresh(lua_State *L) {
 	pthread_mutex_unlock(&cache.lock);
 	lua_pushinteger(L, changed);
 	return 1;
+}
+
+/* What states share: compiled files and strings. For the core, which adds up where memory is. */
+l_hidden size_t luaR_sharedbytes(void) {
+	size_t count, chunks, strings;
+	chunk_size(&count, &chunks);
+	share_pool_size(&count, &strings);
+	return chunks + strings;
 }
 
 /* stat() -> table: files cached, compiled files in memory and their bytes, strings and theirs */

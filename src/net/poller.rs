@@ -316,7 +316,7 @@ mod tests {
         let poller = Poller::new().unwrap();
         let mut turn = poller.turn.lock();
         // The number that wait is the handle of the owner.
-        turn.deliver = Some(Box::new(|event| event.owner as usize));
+        turn.deliver = Some(Box::new(|event| event.owner));
         assert!(!turn.may_rest());
         for (owners, rests) in [
             (&[BUSY, 100, BUSY][..], true),
@@ -324,8 +324,7 @@ mod tests {
             (&[0], false),
             (&[BUSY], true),
         ] {
-            for owner in owners {
-                let owner = *owner as Owner;
+            for &owner in owners {
                 turn.emit(Event::plain(EventKind::Data, SocketId(1), owner, 0));
             }
             assert_eq!(turn.may_rest(), rests, "{owners:?}");

@@ -22,16 +22,6 @@ pub fn is_visible() -> bool {
     }
 }
 
-/// Calls the function `name` of the program, a `size_t (void)`, if there is one.
-pub fn call_size(name: &CStr) -> Option<usize> {
-    // SAFETY: a look-up by name; the caller says what kind of function that is. A null pointer is None.
-    unsafe {
-        let found = libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr());
-        let function = std::mem::transmute::<*mut c_void, Option<extern "C" fn() -> usize>>(found);
-        function.map(|function| function())
-    }
-}
-
 /// An open shared object. It is never closed (core.md §3.3(1)).
 pub struct Library(*mut c_void);
 

@@ -8,6 +8,7 @@ pub mod cabi;
 pub mod clock;
 pub mod daemon;
 pub mod dl;
+pub mod lua;
 pub mod num;
 pub mod poll;
 pub mod resident;

@@ -35,7 +35,7 @@ local function show(what)
 	local count, small = 0, 0
 	for _, service in pairs(map.services) do
 		count = count + 1
-		if service.lua < 20000 and service.lua > 0 then small = small + 1 end
+		if service.lua < 8000 and service.lua > 0 then small = small + 1 end
 	end
 	table.insert(words, "services=" .. count)
 	table.insert(words, "small=" .. small)
