@@ -9,13 +9,19 @@
 #include "lprefix.h"
 #include "luaconf.h"
 
-/* What Lua's files have in common is nobody else's. */
+/* What Lua's files have in common is nobody else's. Of this, what metamethods, upvalues and debugging need stays
+   apart: inside the interpreter it would cost the usual case registers. */
 #undef LUAI_FUNC
-#define LUAI_FUNC static
+#define LUAI_FUNC static __attribute__((noinline))
 #undef LUAI_DDEF
 #define LUAI_DDEF static
 #undef LUAI_DDEC
 #define LUAI_DDEC(declaration)
+#include "lstate.h"
+#include "ldebug.h"
+#include "lfunc.h"
+#undef LUAI_FUNC
+#define LUAI_FUNC static
 
 /* What others use comes first where it is data. */
 #include "lzio.c"
