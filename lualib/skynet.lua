@@ -19,6 +19,13 @@ local require_lib = require "skynet.require"
 -- snlua has replaced coroutine.resume by the version that keeps the accounts of skynet.profile
 local co_resume, co_yield = coroutine.resume, coroutine.yield
 
+-- What a script may do to the globals later is none of our business.
+local assert, error, ipairs, next, pairs, pcall, select = assert, error, ipairs, next, pairs, pcall, select
+local setmetatable, tostring, type, xpcall = setmetatable, tostring, type, xpcall
+local co_create, co_running, co_close, co_status = coroutine.create, coroutine.running, coroutine.close, coroutine.status
+local traceback = debug.traceback
+local debug, math, string, table = debug, math, string, table
+
 local RESPONSE <const> = 1
 local ERROR <const> = 7
 local DEBUG <const> = 9
@@ -92,7 +99,7 @@ local function take_fiber()
 		return fiber
 	end
 	return {
-		co = coroutine.create(fiber_loop),	-- the coroutine
+		co = co_create(fiber_loop),	-- the coroutine
 		session = nil,	-- of the request it serves; nil when there is none or it has been answered
 		source = nil,	-- who sent that request
 		why = nil,	-- what it is parked for: "call", "sleep", "wait", "timer"
@@ -117,7 +124,7 @@ local function came_back(fiber, ok, signal)
 	end
 	-- skynet.exit: the to-be-closed variables of the fiber run as part of it
 	current = fiber
-	local closed, reason = coroutine.close(fiber.co)
+	local closed, reason = co_close(fiber.co)
 	current = nobody
 	if not closed then
 		faults = faults or {}
@@ -208,11 +215,11 @@ end
 -- ---------------------------------------------------------------- start
 
 function skynet.init_service(func)
-	starter = coroutine.running()
+	starter = co_running()
 	local ok, reason = xpcall(function()
 		require_lib.init_all()
 		func()
-	end, debug.traceback)
+	end, traceback)
 	starter = nil
 	if ok then
 		core.send(".launcher", LUA, 0, core.pack "LAUNCHOK")
@@ -264,10 +271,6 @@ end
 -- public ones are in its field `api`.
 function open_library()
 
-	local debug, table, string, math = debug, table, string, math
-	local assert, error, pairs, pcall, select, tostring, type = assert, error, pairs, pcall, select, tostring, type
-	local co_running, co_close, co_status = coroutine.running, coroutine.close, coroutine.status
-	local traceback = debug.traceback
 	local core_send, core_genid, tracelog = core.send, core.genid, core.trace
 
 	local api = {}
@@ -275,7 +278,6 @@ function open_library()
 
 	-- ------------------------------------------------------------ queues
 
-	-- First in, first out; holds anything but nil.
 	-- First in, first out; holds anything but nil.
 	local function new_queue()
 		return { head = 1, tail = 0 }
@@ -935,7 +937,6 @@ function open_library()
 		local timeout_ms = core.timeout_ms
 
 		-- Without the addition, as many ticks as it takes.
-		-- Without the addition, as many ticks as it takes.
 		local function start_timer_ms(ms)
 			if not timeout_ms then
 				return start_timer((ms + 9) // 10)
@@ -947,7 +948,9 @@ function open_library()
 
 		-- Nobody asks for the thread of such a timer, so it gets its fiber when it is due.
 		local function timer_due(timer)
-			run(take_fiber(), timer.entry)
+			local fiber = take_fiber()
+			fiber.entry = timer.entry
+			run(fiber, run_entry, fiber)
 		end
 
 		-- As skynet.timeout, in milliseconds and never early; returns a token for skynet.cancel.
@@ -1315,9 +1318,10 @@ local function find_proto(_, key)
 		class = { name = "error", id = ERROR, pack = raw, unpack = raw,
 			dispatch = (library or open_library()).error_arrived }
 	elseif key == DEBUG or key == "debug" then
+		local handler
 		class = { name = "debug", id = DEBUG, pack = core.pack, unpack = core.unpack, dispatch = function(...)
-			require_lib.require "skynet.debug".init(skynet)	-- puts its own function here
-			protos[DEBUG].dispatch(...)
+			handler = handler or require_lib.require "skynet.debug".handler(skynet)
+			return handler(...)
 		end }
 	elseif key == RESPONSE or key == "response" then
 		class = { name = "response", id = RESPONSE }
@@ -1349,7 +1353,7 @@ local function find_field(_, key)
 	elseif key == "pcall" then
 		value = pcall	-- deprecated
 	elseif key == "cache" then
-		value = require "skynet.codecache"
+		value = require_lib.require "skynet.codecache"
 	elseif key == "info_func" then
 		value = require_lib.require "skynet.debug".info_func
 	elseif key == "_proto" then

@@ -122,15 +122,20 @@ local function built_in(skynet)
 	return command
 end
 
-function M.init(skynet)
+-- What handles debug messages.
+function M.handler(skynet)
 	local command = built_in(skynet)
-	skynet.dispatch("debug", function(_, _, name, ...)
+	return function(_, _, name, ...)
 		local f = command[name] or extra[name]
 		if not f then
 			error(name, 0)
 		end
 		f(...)
-	end)
+	end
+end
+
+function M.init(skynet)
+	skynet.dispatch("debug", M.handler(skynet))
 end
 
 return M

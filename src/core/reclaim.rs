@@ -77,7 +77,7 @@ impl Reclaim {
             false => 0,
         };
         self.activity = activity;
-        if self.quiet > LOOKS_AFTER {
+        if self.quiet > LOOKS_AFTER && !self.much {
             return None;
         }
         heap.decay();

@@ -241,7 +241,8 @@ void luaR_startuse(global_State *g) {
 		return;
 	uses->full = 1;
 	for (unsigned int i = 0; i < uses->size; i++) {
-		if (uses->list[i].seen == SEEN)
+		/* a closure is being made only during an emergency collection; otherwise memory lacked for it */
+		if (uses->list[i].seen == SEEN || (uses->list[i].seen == BUSY && !g->gcemergency))
 			uses->list[i].seen = UNSEEN;
 	}
 }

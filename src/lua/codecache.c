@@ -50,6 +50,7 @@ static struct {
 	pthread_mutex_t lock;
 	struct entry *slots[SLOTS];
 	size_t count;
+	size_t age; /* grows when something is forgotten */
 } cache = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
 /* Kept for those who call it: the lock needs no preparation. */
@@ -93,10 +94,11 @@ static void unlink_entry(struct entry **at) {
 	free(entry);
 }
 
-/* The chunk of a file, with the caller as a user, or NULL. */
-static struct chunk *cache_find(const char *name) {
+/* The chunk of a file, with the caller as a user, or NULL; and the age of the cache. */
+static struct chunk *cache_find(const char *name, size_t *age) {
 	struct chunk *chunk = NULL;
 	pthread_mutex_lock(&cache.lock);
+	*age = cache.age;
 	struct entry *entry = *place_of(name);
 	if (entry != NULL) {
 		chunk = entry->chunk;
@@ -106,16 +108,11 @@ static struct chunk *cache_find(const char *name) {
 	return chunk;
 }
 
-/* Whether a file can be loaded without a look at the disk. */
-LUAI_FUNC int luaR_cached(const char *name) {
-	pthread_mutex_lock(&cache.lock);
-	int found = *place_of(name) != NULL;
-	pthread_mutex_unlock(&cache.lock);
-	return found;
-}
-
-/* Puts a chunk into the cache and returns it; if somebody was faster, theirs instead. */
-static struct chunk *cache_store(const char *name, const struct look *look, struct chunk *chunk) {
+/*
+ * Puts a chunk into the cache and returns it; if somebody was faster, theirs instead. Not if something was
+ * forgotten since the cache had that age: the file may have been read before it was replaced.
+ */
+static struct chunk *cache_store(const char *name, const struct look *look, struct chunk *chunk, size_t age) {
 	size_t length = strlen(name) + 1;
 	struct entry *fresh = malloc(sizeof *fresh + length);
 	struct chunk *other = NULL;
@@ -124,7 +121,7 @@ static struct chunk *cache_store(const char *name, const struct look *look, stru
 	if (*at != NULL) {
 		other = (*at)->chunk;
 		chunk_keep(other);
-	} else if (fresh != NULL) { /* without memory it is just not cached */
+	} else if (fresh != NULL && age == cache.age) { /* without memory it is just not cached */
 		fresh->next = NULL;
 		fresh->chunk = chunk;
 		fresh->look = *look;
@@ -193,13 +190,14 @@ static int mode_of(lua_State *L) {
 LUALIB_API int luaL_loadfilex(lua_State *L, const char *filename, const char *mode) {
 	struct chunk *chunk;
 	/* the strings of a chunk have the hashes of the common seed */
-	if (filename == NULL || G(L)->seed != share_seed())
+	if (filename == NULL || !share_has_seed(L))
 		return luaL_loadfilex_(L, filename, mode);
 	luaR_opening(G(L), 0);
 	int caching = mode_of(L);
 	if (caching == MODE_OFF)
 		return luaL_loadfilex_(L, filename, mode);
-	chunk = cache_find(filename);
+	size_t age;
+	chunk = cache_find(filename, &age);
 	if (chunk == NULL) {
 		if (caching == MODE_EXIST)
 			return luaL_loadfilex_(L, filename, mode);
@@ -209,13 +207,23 @@ LUALIB_API int luaL_loadfilex(lua_State *L, const char *filename, const char *mo
 		int status = compile(L, filename, mode, &chunk);
 		if (status != LUA_OK)
 			return status;
-		chunk = cache_store(filename, &look, chunk);
+		chunk = cache_store(filename, &look, chunk, age);
 	}
 	if (!chunk_push(L, chunk, NULL)) {
 		chunk_drop(chunk);
 		return no_memory(L);
 	}
 	return LUA_OK;
+}
+
+/* Whether `require` finds a file without a look at the disk, which will not be read. */
+LUAI_FUNC int luaR_cached(lua_State *L, const char *name) {
+	if (!share_has_seed(L) || mode_of(L) == MODE_OFF)
+		return 0;
+	pthread_mutex_lock(&cache.lock);
+	int found = *place_of(name) != NULL;
+	pthread_mutex_unlock(&cache.lock);
+	return found;
 }
 
 /* ---- the module ---- */
@@ -235,6 +243,7 @@ static int cache_mode(lua_State *L) {
 static int cache_clear(lua_State *L) {
 	(void)L;
 	pthread_mutex_lock(&cache.lock);
+	cache.age++;
 	for (int i = 0; i < SLOTS; i++) {
 		while (cache.slots[i] != NULL)
 			unlink_entry(&cache.slots[i]);
@@ -249,6 +258,7 @@ static int cache_drop(lua_State *L) {
 	pthread_mutex_lock(&cache.lock);
 	struct entry **at = place_of(name);
 	int found = *at != NULL;
+	cache.age++;
 	if (found)
 		unlink_entry(at);
 	pthread_mutex_unlock(&cache.lock);
@@ -260,6 +270,7 @@ static int cache_drop(lua_State *L) {
 static int cache_refresh(lua_State *L) {
 	lua_Integer changed = 0;
 	pthread_mutex_lock(&cache.lock);
+	cache.age++;
 	for (int i = 0; i < SLOTS; i++) {
 		struct entry **at = &cache.slots[i];
 		while (*at != NULL) {

@@ -187,11 +187,6 @@ const EDITS: &[Edit] = &[
         Before("  if (isshared(o))\n    return;\n"),
     ),
     edit(
-        "llex.c",
-        "    ts->extra = cast_byte(i+1);  /* reserved word */\n",
-        Replace("    luaR_word(ts, cast_byte(i+1));\n"),
-    ),
-    edit(
         "lapi.c",
         "  if (!chunkname) chunkname = \"?\";\n",
         After("  luaR_opening(G(L), 0);\n"),
@@ -201,17 +196,14 @@ const EDITS: &[Edit] = &[
         "static int readable (const char *filename) {\n",
         Replace(
             "extern void luaR_require (lua_State *L);\n\
-             extern int luaR_cached (const char *filename);\n\n\
+             extern int luaR_cached (lua_State *L, const char *filename);\n\n\
              static int readable (const char *filename) {\n",
         ),
     ),
     edit(
         "loadlib.c",
-        "  FILE *f = fopen(filename, \"r\");  /* try to open file */\n  if (f == NULL) return 0;",
-        Replace(
-            "  if (luaR_cached(filename)) return 1;\n\
-             \u{20} FILE *f = fopen(filename, \"r\");  /* try to open file */\n  if (f == NULL) return 0;",
-        ),
+        "    if (readable(filename))  /* does file exist and is readable? */\n",
+        Replace("    if (luaR_cached(L, filename) || readable(filename))\n"),
     ),
     edit(
         "loadlib.c",
@@ -265,6 +257,16 @@ const EDITS: &[Edit] = &[
 
 /// Only in 5.4.
 const EDITS_54: &[Edit] = &[
+    edit(
+        "llex.c",
+        "    ts->extra = cast_byte(i+1);  /* reserved word */\n",
+        Replace("    luaR_word(ts, cast_byte(i+1));\n"),
+    ),
+    edit(
+        "ldo.c",
+        "l_noret luaD_throw (lua_State *L, int errcode) {\n",
+        After("  luaR_opening(G(L), 0);\n"),
+    ),
     edit(
         "lgc.c",
         "    p->marked = cast_byte((p->marked & ~maskgcbits) | white);\n",
@@ -329,6 +331,25 @@ const EDITS_54: &[Edit] = &[
 
 /// Only in 5.5.
 const EDITS_55: &[Edit] = &[
+    edit(
+        "llex.c",
+        "    ts->extra = cast_byte(i+1);  /* reserved word */\n",
+        Replace(
+            "#if LUA_COMPAT_GLOBAL\n    if (i + FIRST_RESERVED == TK_GLOBAL)\n\
+             \u{20}     continue;  /* an ordinary name */\n#endif\n\
+             \u{20}   luaR_word(ts, cast_byte(i+1));\n",
+        ),
+    ),
+    edit(
+        "llex.c",
+        "  ls->glbn->extra = 0;  /* mark it as not reserved */\n",
+        Replace(""),
+    ),
+    edit(
+        "ldo.c",
+        "l_noret luaD_throw (lua_State *L, TStatus errcode) {\n",
+        After("  luaR_opening(G(L), 0);\n"),
+    ),
     edit("lstate.c", "  g->seed = seed;\n", After("  g->pooling = luaR_join(g->seed);\n")),
     edit(
         "lauxlib.c",

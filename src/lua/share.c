@@ -90,6 +90,7 @@ static struct {
 	pthread_mutex_t lock;
 	struct table *_Atomic table;
 	size_t count;
+	size_t names; /* of these, what states put in themselves */
 	size_t bytes;
 } pool = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
@@ -186,14 +187,19 @@ static TString *make_string(const struct wanted *it) {
 	return ts;
 }
 
-/* The string of the pool, made if there are fewer than `most`; NULL too without memory. */
-static TString *pool_add(const struct wanted *it, size_t most) {
+/* So many strings are names of libraries; more are not, whoever makes them while a library opens. */
+#define MOST_NAMES 4096
+
+/* The string of the pool, made if need be. NULL without memory, and if there are too many names. */
+static TString *pool_add(const struct wanted *it, int is_name) {
 	pthread_mutex_lock(&pool.lock);
 	TString *found = pool_find(it);
-	struct table *table = found == NULL && pool.count < most ? pool_table() : NULL;
+	int too_many = is_name && pool.names >= MOST_NAMES;
+	struct table *table = found == NULL && !too_many ? pool_table() : NULL;
 	if (table != NULL && (found = make_string(it)) != NULL) {
 		if (pool_link(table, found)) {
 			pool.count++;
+			pool.names += (size_t)is_name;
 		} else {
 			free(found);
 			found = NULL;
@@ -208,7 +214,7 @@ TString *share_pooled(TString *ts) {
 		return NULL;
 	struct wanted it = wanted(ts);
 	TString *found = pool_find(&it);
-	return found != NULL ? found : pool_add(&it, SIZE_MAX);
+	return found != NULL ? found : pool_add(&it, 0);
 }
 
 void share_pool_size(size_t *count, size_t *bytes) {
@@ -227,11 +233,9 @@ void share_pool_size(size_t *count, size_t *bytes) {
  */
 enum { ALONE /* another seed */, LOOKS, ADDS };
 
-/* So many are names; more are not, whoever makes them in an open function. */
-#define MOST_NAMES 16384
 
 lu_byte luaR_join(unsigned int seed) {
-	return seed == share_seed() ? ADDS : ALONE;
+	return seed != 0 && seed == share_seed() ? ADDS : ALONE;
 }
 
 lu_byte luaR_opening(global_State *g, int opening) {
@@ -247,7 +251,7 @@ TString *luaR_name(global_State *g, const char *text, size_t len, unsigned int h
 		return NULL;
 	struct wanted it = { text, len, hash, LUA_VSHRSTR };
 	TString *found = pool_find(&it);
-	return found == NULL && g->pooling == ADDS ? pool_add(&it, MOST_NAMES) : found;
+	return found == NULL && g->pooling == ADDS ? pool_add(&it, 1) : found;
 }
 
 /* Makes a reserved word of a string. Every state does so before it reads code, under the lock, so that it

@@ -25,6 +25,9 @@ struct chunk;
 /* The seed that states have, unless lua_newstate was told another one. */
 LUAI_FUNC unsigned int share_seed(void);
 
+/* Whether a state has it. */
+#define share_has_seed(L) (G(L)->pooling != 0)
+
 /* The pooled string equal to `ts`, which may be NULL, made if need be; NULL too without memory. */
 LUAI_FUNC TString *share_pooled(TString *ts);
 

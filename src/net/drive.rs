@@ -199,16 +199,15 @@ impl SocketServer {
         if socket.closing == Closing::Flushing && !discard {
             return;
         }
-        let flush = !discard && !socket.output.is_empty();
-        self.end_input(turn, &mut socket, flush);
-        if flush {
+        if !discard && !socket.output.is_empty() {
+            self.end_input(turn, &mut socket);
             socket.closing = Closing::Flushing;
             let _ = self.poller(id).adapt(&mut socket);
         } else {
             if !discard {
                 discard_input(turn, &mut socket);
             }
-            self.release(socket);
+            self.finish(turn, socket);
         }
     }
 
@@ -278,16 +277,26 @@ impl SocketServer {
         if let Some(fd) = &socket.fd {
             sys::reset_on_close(fd);
         }
-        self.end_input(turn, &mut socket, false);
-        self.release(socket);
+        self.finish(turn, socket);
     }
 
     // Ends
 
-    /// The input is over: CLOSE, unless it was reported before. An adopted descriptor that lives on for
-    /// its output becomes ours.
-    pub(super) fn end_input(&self, turn: &mut Turn, socket: &mut Socket, lives_on: bool) {
-        if lives_on && let Some(fd) = &socket.fd {
+    /// The end, and CLOSE unless it was reported before. The descriptor is closed by then: who hears of the end
+    /// of a listener may listen at its address.
+    pub(super) fn finish(&self, turn: &mut Turn, mut socket: Locked<'_>) {
+        let told = std::mem::replace(&mut socket.half_closed, true);
+        let (id, owner) = (socket.id, socket.owner);
+        self.release(socket);
+        if !told {
+            turn.emit(Event::plain(EventKind::Close, id, owner, 0));
+        }
+    }
+
+    /// The input is over: CLOSE, unless it was reported before. The socket lives on for its output; an adopted
+    /// descriptor becomes ours.
+    pub(super) fn end_input(&self, turn: &mut Turn, socket: &mut Socket) {
+        if let Some(fd) = &socket.fd {
             fd.take_over();
         }
         if !std::mem::replace(&mut socket.half_closed, true) {

@@ -85,8 +85,7 @@ impl SocketServer {
         };
         if let Err(error) = self.poller(id).watch(&mut socket) {
             self.error_once(turn, &mut socket, error_text(&error));
-            self.end_input(turn, &mut socket, false);
-            return self.release(socket);
+            return self.finish(turn, socket);
         }
         drop(socket);
         if idle {

@@ -71,8 +71,7 @@ impl SocketServer {
         }
         // What came before the hang-up is read first.
         if hang_up && drained {
-            self.end_input(turn, &mut socket, false);
-            self.release(socket);
+            self.finish(turn, socket);
         }
     }
 
@@ -142,7 +141,7 @@ impl SocketServer {
         if let Some(error) = failure {
             self.error_once(turn, &mut socket, error_text(&error));
         }
-        self.end_input(turn, &mut socket, true);
+        self.end_input(turn, &mut socket);
         if socket.write_broken || (failed && hang_up) {
             self.release(socket);
             return Input::Gone;

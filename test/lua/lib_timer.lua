@@ -35,6 +35,15 @@ local function run(case, eq)
 		end
 		skynet.wait(seen)
 		eq(table.concat(seen), "12345")
+		-- each ended well, and its thread is there for the next
+		local before, thread = coroutine.running(), nil
+		skynet.timeout_ms(1, function() thread = coroutine.running() skynet.wakeup(before) end)
+		skynet.wait(before)
+		skynet.sleep(1)
+		local again
+		skynet.timeout_ms(1, function() again = coroutine.running() skynet.wakeup(before) end)
+		skynet.wait(before)
+		eq(again, thread)
 	end)
 	case("cancel", function()
 		local ran = 0
