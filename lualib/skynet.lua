@@ -468,7 +468,6 @@ function open_library()
 	end
 
 	-- Sends a request; returns its session, nil if there is no such address, false if the message is too large.
-	-- Sends a request; returns its session, nil if there is no such address, false if the message is too large.
 	local function send_request(addr, id, msg, sz)
 		if careful then
 			skip_used_sessions()

@@ -208,9 +208,6 @@ impl Mailbox {
                     // SAFETY: the word did not change since the block was read, so it is the one of our
                     // position; it is freed only after our slot was full and popped.
                     let block = unsafe { &*block };
-                    if cfg!(not(modelled)) {
-                        tally::mine().queued(bytes);
-                    }
                     if last {
                         let next = link.take().map_or(std::ptr::null_mut(), Box::into_raw);
                         block.next.store(next, Ordering::Release);
@@ -224,6 +221,10 @@ impl Mailbox {
                         unsafe { message.write_fields((*to).as_mut_ptr()) };
                     });
                     slot.full.store(true, Ordering::Release);
+                    // Others may have to wait for what is above, but not for this.
+                    if cfg!(not(modelled)) {
+                        tally::mine().queued(bytes);
+                    }
                     if let Some(block) = link {
                         self.recycle(block);
                     }

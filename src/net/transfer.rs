@@ -93,7 +93,7 @@ impl SocketServer {
         drop(socket);
 
         // Nobody but us closes the socket or changes its owner, so the lock can wait until the end.
-        let mut total = 0;
+        let mut any = false;
         let mut end = End::Full;
         for _ in 0..MAX_READS {
             match sys::read_block(&fd, size, stream) {
@@ -102,8 +102,13 @@ impl SocketServer {
                     break;
                 }
                 Ok((block, len)) => {
+                    // Counted when its owner sees it; the owner may answer at once, so not under the lock.
+                    match self.slots.lock(id) {
+                        Some(mut socket) => socket.count_read(len, self.now()),
+                        None => return Input::Gone,
+                    }
                     turn.emit(Event::data(EventKind::Data, id, owner, block, len));
-                    total += len;
+                    any = true;
                     let full = len == size;
                     size = next_read_size(size, len);
                     // Behind the last data of a connection that is gone comes the reason.
@@ -126,8 +131,7 @@ impl SocketServer {
             return Input::Gone;
         };
         socket.read_size = size;
-        if total > 0 {
-            socket.count_read(total, self.now());
+        if any {
             socket.touch();
         }
         let failure = match end {
@@ -141,11 +145,14 @@ impl SocketServer {
         if let Some(error) = failure {
             self.error_once(turn, &mut socket, error_text(&error));
         }
-        self.end_input(turn, &mut socket);
         if socket.write_broken || (failed && hang_up) {
-            self.release(socket);
+            // Not the clean end after which an adopted descriptor would stay open.
+            fd.take_over();
+            drop(fd);
+            self.finish(turn, socket);
             return Input::Gone;
         }
+        self.end_input(turn, &mut socket);
         let _ = self.poller(id).adapt(&mut socket);
         Input::Drained(socket)
     }
@@ -160,8 +167,6 @@ impl SocketServer {
         let (id, owner, kind) = (socket.id, socket.owner, socket.kind);
         drop(socket);
 
-        let mut total = 0;
-        let mut any = false;
         let mut end = End::Full;
         let room = turn.datagram.len() - udp::MAX_ADDRESS;
         for _ in 0..MAX_DATAGRAMS {
@@ -171,9 +176,11 @@ impl SocketServer {
                     let whole = len + udp::encode(&from, &mut address);
                     turn.datagram[len..whole].copy_from_slice(&address[..whole - len]);
                     let block = Block::copy_of(&turn.datagram[..whole]);
+                    match self.slots.lock(id) {
+                        Some(mut socket) => socket.count_read(len, self.now()),
+                        None => return Input::Gone,
+                    }
                     turn.emit(Event::data(EventKind::Udp, id, owner, block, len));
-                    total += len;
-                    any = true;
                 }
                 Ok(_) => {}
                 Err(error) if sys::is_transient(&error) => {
@@ -186,12 +193,9 @@ impl SocketServer {
                 }
             }
         }
-        let Some(mut socket) = self.slots.lock(id) else {
+        let Some(socket) = self.slots.lock(id) else {
             return Input::Gone;
         };
-        if any {
-            socket.count_read(total, self.now());
-        }
         match end {
             End::Full => Input::More(socket),
             End::Drained | End::Over(None) => Input::Drained(socket),

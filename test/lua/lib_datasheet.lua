@@ -7,7 +7,7 @@ local dump = require "skynet.datasheet.dump"
 local core = require "skynet.datasheet.core"
 local check = dofile "./test/lua/support/check.lua"
 
-local eq = check.eq
+local eq, raises = check.eq, check.raises
 
 if (...) == "reader" then
 	skynet.start(function()
@@ -22,19 +22,6 @@ if (...) == "reader" then
 	return
 end
 
-local function refused(what, f, ...)
-	local ok, text = pcall(f, ...)
-	assert(not ok and tostring(text):find(what, 1, true), text)
-end
-
-local function wait(f)
-	for _ = 1, 300 do
-		if f() then return end
-		skynet.sleep(1)
-	end
-	error "it did not come"
-end
-
 check.run(function()
 	check.case("document", function()
 		local bytes = dump.dump { 7, "s", x = true }
@@ -45,7 +32,7 @@ check.run(function()
 		eq(t[2], -1)
 		eq(t[3], 0.5)
 		eq(t.k[1], "v")
-		refused("Unsupport value", dump.dump, { print })
+		raises("Unsupport value", dump.dump, { print })
 		eq(pcall(dump.dump, { [1.5] = 1 }), false)
 		eq(pcall(dump.dump, { [3] = 1 }), false)
 	end)
@@ -61,7 +48,7 @@ check.run(function()
 		local keys = {}
 		for k in pairs(t.sub) do table.insert(keys, k) end
 		eq(keys[1], "deep")
-		refused("Invalid proxy table", core.update, {}, core.stringpointer(text))
+		raises("Invalid proxy table", core.update, {}, core.stringpointer(text))
 	end)
 	check.case("builder and readers", function()
 		builder.new("d", { a = 1, sub = { b = 2 }, gone = { c = 3 } })
@@ -72,15 +59,15 @@ check.run(function()
 		eq(sub.b, 2)
 		eq(gone.c, 3)
 		builder.update("d", { a = 20, sub = { b = 20 } })
-		wait(function() return d.a == 20 end)
+		check.wait(function() return d.a == 20 end)
 		eq(d.sub == sub, true)
 		eq(sub.b, 20)
 		eq(d.gone, nil)
-		refused("Invalid proxy (index = ", function() return gone.c end)
-		wait(function() return skynet.call(reader, "lua", "read", "a") == 20 end)
-		refused("assertion failed", builder.new, "d", {})
-		refused("assertion failed", builder.update, "none", {})
-		refused("call failed", datasheet.query, "none")
+		raises("Invalid proxy (index = ", function() return gone.c end)
+		check.wait(function() return skynet.call(reader, "lua", "read", "a") == 20 end)
+		raises("assertion failed", builder.new, "d", {})
+		raises("assertion failed", builder.update, "none", {})
+		raises("call failed", datasheet.query, "none")
 		skynet.send(reader, "debug", "EXIT")
 	end)
 	check.case("compiled", function()

@@ -4,7 +4,7 @@ local skynet = require "skynet"
 local sharedata = require "skynet.sharedata"
 local check = dofile "./test/lua/support/check.lua"
 
-local eq = check.eq
+local eq, raises = check.eq, check.raises
 
 if (...) == "reader" then
 	skynet.start(function()
@@ -17,20 +17,6 @@ if (...) == "reader" then
 		end)
 	end)
 	return
-end
-
-local function refused(what, f, ...)
-	local ok, text = pcall(f, ...)
-	assert(not ok and tostring(text):find(what, 1, true), text)
-end
-
--- Updates arrive by messages of their own.
-local function wait(f)
-	for _ = 1, 300 do
-		if f() then return end
-		skynet.sleep(1)
-	end
-	error "it did not come"
 end
 
 check.run(function()
@@ -63,15 +49,15 @@ check.run(function()
 	end)
 	check.case("errors", function()
 		local a = sharedata.query "a"
-		refused("Error newindex, the key []", function() a.n = 2 end)
-		refused("Error newindex, the key [.list.3]", function() a.list[3].x = 2 end)
-		refused("call failed", sharedata.new, "a", {})
-		refused("call failed", sharedata.query, "none")
-		refused("call failed", sharedata.delete, "none")
-		refused("call failed", sharedata.new, "bad", { [1.5] = 1 })
-		refused("call failed", sharedata.new, "bad", 1)
-		refused("call failed", sharedata.new, "bad", "x = = 1")
-		refused("call failed", sharedata.query, "bad")
+		raises("Error newindex, the key []", function() a.n = 2 end)
+		raises("Error newindex, the key [.list.3]", function() a.list[3].x = 2 end)
+		raises("call failed", sharedata.new, "a", {})
+		raises("call failed", sharedata.query, "none")
+		raises("call failed", sharedata.delete, "none")
+		raises("call failed", sharedata.new, "bad", { [1.5] = 1 })
+		raises("call failed", sharedata.new, "bad", 1)
+		raises("call failed", sharedata.new, "bad", "x = = 1")
+		raises("call failed", sharedata.query, "bad")
 	end)
 	check.case("sources", function()
 		sharedata.new("source", "x = ...; y = { x, math.pi }", 5)
@@ -90,17 +76,17 @@ check.run(function()
 		local sub, gone = u.sub, u.gone
 		eq(gone.v, 1)
 		sharedata.update("u", { v = 2, sub = { v = 2 } })
-		wait(function() return u.v == 2 end)
+		check.wait(function() return u.v == 2 end)
 		eq(u.sub == sub, true)
 		eq(sub.v, 2)
-		refused("The key [.gone] doesn't exist after update", function() return gone.v end)
-		wait(function() return skynet.call(reader, "lua", "read", "v") == 2 end)
+		raises("The key [.gone] doesn't exist after update", function() return gone.v end)
+		check.wait(function() return skynet.call(reader, "lua", "read", "v") == 2 end)
 		for v = 3, 20 do sharedata.update("u", { v = v, sub = { v = v } }) end
-		wait(function() return u.v == 20 end)
+		check.wait(function() return u.v == 20 end)
 		eq(sub.v, 20)
 		sharedata.flush()
 		sharedata.delete "u"
-		wait(function() return not pcall(sharedata.query, "u") end)
+		check.wait(function() return not pcall(sharedata.query, "u") end)
 		eq(u.v, 20)
 		skynet.send(reader, "debug", "EXIT")
 	end)
