@@ -453,6 +453,10 @@ mod tests {
             "narenas {}",
             alloc::control::<c_int>(c"opt.narenas", None).0
         );
+        println!(
+            "run of 64 bytes {}",
+            alloc::control::<usize>(c"arenas.bin.4.slab_size", None).0
+        );
     }
 
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
@@ -461,5 +465,7 @@ mod tests {
         let run = child("child_options", ("JE_MALLOC_CONF", "narenas:3"));
         let out = String::from_utf8_lossy(&run.stdout).into_owned();
         assert!(out.contains("narenas 3\n"), "{out}");
+        // Of `.cargo/config.toml`.
+        assert!(out.contains("run of 64 bytes 32768\n"), "{out}");
     }
 }

@@ -408,19 +408,16 @@ fn spawn_all(
 fn work(index: usize) {
     let worker = NODE.scheduler.enter(index);
     clock::sleep_exactly();
-    let mut asked = 0;
-    let mut wait = || {
+    let wait = || {
         net::hurry();
-        if reclaim::is_asked(&mut asked) {
-            arenas::flush_thread();
-        }
+        reclaim::give_up_if_asked();
         let turn = NODE.scheduler.wait(worker);
         meter::resume();
         turn
     };
     let mut turn = None;
     while !NODE.scheduler.is_closed() {
-        let Some(next) = turn.or_else(|| NODE.scheduler.take()).or_else(&mut wait) else {
+        let Some(next) = turn.or_else(|| NODE.scheduler.take()).or_else(wait) else {
             return;
         };
         turn = context::run_slice(&worker.monitor, next).map(|rest| {
@@ -500,6 +497,7 @@ impl Heap for Arenas {
 
     fn empty_caches(&self) {
         reclaim::ask_threads();
+        NODE.scheduler.rouse();
     }
 }
 

@@ -222,7 +222,7 @@ impl Mailbox {
                     });
                     slot.full.store(true, Ordering::Release);
                     // Others may have to wait for what is above, but not for this.
-                    if cfg!(not(modelled)) {
+                    if cfg!(not(modelled)) && bytes != 0 {
                         tally::mine().queued(bytes);
                     }
                     if let Some(block) = link {
@@ -362,7 +362,7 @@ impl Mailbox {
             unsafe { Message::read_fields((*from).as_ptr()) }
         });
         slot.full.store(false, Ordering::Relaxed);
-        if cfg!(not(modelled)) {
+        if cfg!(not(modelled)) && !message.is_empty() {
             tally::mine().unqueued(message.len());
         }
         let position = if offset + 1 == ROOM {

@@ -4,6 +4,9 @@
 //! and free in the same arena. After a mass exit nobody does. So the monitor thread looks now and then, and not at
 //! all once nothing runs and nothing is left to give back.
 
+use crate::sys::alloc::arenas;
+use crate::sys::tally;
+use std::cell::Cell;
 use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -29,24 +32,30 @@ pub trait Heap {
     fn decay(&self);
     /// Gives back everything that is free.
     fn purge(&self);
-    /// Has threads give up the free blocks that they keep for themselves: each of them holds a page.
+    /// Has threads give up what they keep for themselves: each free block of theirs holds the pages around it.
     fn empty_caches(&self);
 }
 
-/// Grows when threads are to give up their free blocks.
+/// Grows when threads are to give up what they keep.
 static ROUND: AtomicU32 = AtomicU32::new(0);
 
-/// Asks threads to give up their free blocks.
+thread_local! {
+    static SEEN: Cell<u32> = const { Cell::new(0) };
+}
+
+/// Asks threads to give up what they keep.
 pub fn ask_threads() {
     ROUND.fetch_add(1, Relaxed);
 }
 
-/// For a thread that has nothing to do: whether it is to give up its free blocks. `seen` is what it remembers,
-/// 0 at first.
+/// For a thread that has nothing to do: gives up what it keeps if it is asked to.
 #[inline]
-pub fn is_asked(seen: &mut u32) -> bool {
+pub fn give_up_if_asked() {
     let round = ROUND.load(Relaxed);
-    std::mem::replace(seen, round) != round
+    if SEEN.replace(round) != round {
+        arenas::flush_thread();
+        tally::mine().give_up_pages();
+    }
 }
 
 /// What the looks remember.
@@ -102,7 +111,6 @@ impl Default for Reclaim {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::cell::Cell;
 
     #[derive(Default)]
     struct Fake {
@@ -151,16 +159,6 @@ mod tests {
         heap.dirty.set(0);
         assert_eq!(reclaim.look(4, &heap), Some(PERIOD));
         assert_eq!(heap.purges.get(), 1);
-    }
-
-    #[test]
-    fn threads_are_asked_once() {
-        let mut seen = 0;
-        is_asked(&mut seen);
-        assert!(!is_asked(&mut seen));
-        ask_threads();
-        assert!(is_asked(&mut seen));
-        assert!(!is_asked(&mut seen));
     }
 
     #[test]

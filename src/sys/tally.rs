@@ -7,8 +7,9 @@
 //! Invariants:
 //! 1. Only the thread that holds a table (`taken`) writes its counters, except for [`LATE`], which
 //!    any thread may write and where updates are atomic.
-//! 2. Tables and pages, once published, stay where they are for the life of the process; hence the
-//!    `&'static`.
+//! 2. Tables, once published, stay where they are for the life of the process; hence the `&'static`.
+//!    Pages stay until their owner gives them up, under [`MOVING`]; whoever else reads pages holds it
+//!    too. Those of [`LATE`] stay for good.
 //! 3. Nothing here calls the exported malloc family: memory comes from [`alloc`].
 //! 4. A counter is stored with Release and read with Acquire, and readers take `freed` before
 //!    `allocated`: whoever sees a block's release counted also sees its allocation counted, so a
@@ -116,7 +117,7 @@ pub struct Table {
     /// Bytes of messages that the thread queued, and that it took out of queues.
     queued: AtomicUsize,
     unqueued: AtomicUsize,
-    /// Null until the thread counts in one of the page's slots; the owner sets it once.
+    /// Null until the thread counts in one of the page's slots. Only the owner sets it.
     pages: [AtomicPtr<[Counter; PAGE]>; SLOTS / PAGE],
 }
 
@@ -185,7 +186,7 @@ impl Table {
     fn counter(&'static self, slot: u16) -> &'static Counter {
         let slot = usize::from(slot);
         let page = self.pages[slot / PAGE].load(Acquire);
-        // SAFETY: a page that is set stays (invariant 2).
+        // SAFETY: only we could give up the page (invariant 2), and do so between two counts.
         let page = match unsafe { page.as_ref() } {
             Some(page) => page,
             None => self.add_page(slot / PAGE),
@@ -210,11 +211,43 @@ impl Table {
         }
     }
 
-    /// The counters of `slot` as far as this table has any.
+    /// Gives up the pages: what they count is from now on in [`LATE`]. For the owner, when it has nothing to do
+    /// and memory is to go back: a thread comes by all services, so that in time every thread has every page.
+    pub fn give_up_pages(&'static self) {
+        if self.shared {
+            return;
+        }
+        let _still = MOVING.lock();
+        for (index, place) in self.pages.iter().enumerate() {
+            let page = place.swap(null_mut(), Relaxed);
+            // SAFETY: it was published, and nobody else gives it up (invariant 2).
+            let Some(counters) = (unsafe { page.as_ref() }) else {
+                continue;
+            };
+            for (offset, counter) in counters.iter().enumerate() {
+                let totals = counter.read();
+                if totals != Totals::default() {
+                    LATE.add((index * PAGE + offset) as u16, totals);
+                }
+            }
+            // SAFETY: readers hold the lock, and our own references end with each count.
+            unsafe { alloc::free(page.cast()) };
+        }
+    }
+
+    fn add(&'static self, slot: u16, totals: Totals) {
+        let counter = self.counter(slot);
+        self.bump(&counter.allocated, totals.allocated);
+        self.bump(&counter.allocations, totals.allocations);
+        self.bump(&counter.freed, totals.freed);
+        self.bump(&counter.releases, totals.releases);
+    }
+
+    /// The counters of `slot` as far as this table has any; under [`MOVING`].
     fn read(&self, slot: u16) -> Totals {
         let slot = usize::from(slot);
         let page = self.pages[slot / PAGE].load(Acquire);
-        // SAFETY: a page that is set stays (invariant 2).
+        // SAFETY: a page that is set stays as long as we hold the lock (invariant 2).
         match unsafe { page.as_ref() } {
             Some(page) => page[slot % PAGE].read(),
             None => Totals::default(),
@@ -222,8 +255,36 @@ impl Table {
     }
 }
 
+/// Held while pages are given up, and by readers of pages. It is taken inside `malloc`, where nothing may be
+/// allocated or set up.
+static MOVING: Spin = Spin(AtomicBool::new(false));
+
+/// A lock for a few instructions, and now and then for a millisecond.
+struct Spin(AtomicBool);
+
+impl Spin {
+    fn lock(&self) -> SpinGuard<'_> {
+        while self
+            .0
+            .compare_exchange_weak(false, true, Acquire, Relaxed)
+            .is_err()
+        {
+            std::thread::yield_now();
+        }
+        SpinGuard(self)
+    }
+}
+
+struct SpinGuard<'a>(&'a Spin);
+
+impl Drop for SpinGuard<'_> {
+    fn drop(&mut self) {
+        self.0.0.store(false, Release);
+    }
+}
+
 /// Where threads count that have already given their table back: destructors of other libraries'
-/// thread data still free memory then.
+/// thread data still free memory then. Also what was in pages that were given up.
 static LATE: Table = Table::new(true);
 
 /// All tables but [`LATE`], the newest first. Only ever grows.
@@ -253,6 +314,7 @@ pub fn all() -> Totals {
 
 /// The totals of one slot over all threads.
 pub fn slot(slot: u16) -> Totals {
+    let _still = MOVING.lock();
     sum(|table| table.read(slot))
 }
 
@@ -452,6 +514,37 @@ mod tests {
         }
         // Other tests count as well, so the total is only known from below.
         assert!(all().without(before).allocations >= 2 * n);
+    }
+
+    #[test]
+    fn pages_are_given_up_while_others_read() {
+        const ROUNDS: usize = 1000;
+        const SLOT: u16 = 5000;
+        let counting = std::thread::spawn(|| {
+            for _ in 0..ROUNDS {
+                mine().allocated(Some(SLOT), 3);
+                mine().give_up_pages();
+                mine().freed(Some(SLOT), 2);
+            }
+            mine().give_up_pages();
+            assert!(mine().pages.iter().all(|page| page.load(Relaxed).is_null()));
+        });
+        let mut seen = Totals::default();
+        while !counting.is_finished() {
+            let now = slot(SLOT);
+            assert!(now.allocated >= seen.allocated && now.freed >= seen.freed);
+            seen = now;
+        }
+        counting.join().unwrap();
+        assert_eq!(
+            slot(SLOT),
+            Totals {
+                allocated: 3 * ROUNDS,
+                allocations: ROUNDS,
+                freed: 2 * ROUNDS,
+                releases: ROUNDS,
+            }
+        );
     }
 
     #[test]

@@ -18,6 +18,7 @@ pub mod sleepers;
 
 use super::context::Turn;
 use super::monitor::WorkerMonitor;
+use super::reclaim;
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sys::ticks;
 use crossbeam_queue::SegQueue;
@@ -74,6 +75,10 @@ impl Bed for ThreadBed {
 impl Bed for Worker {
     fn sleep(&self, limit: Option<Duration>) {
         self.bed.sleep(limit);
+        // Woken by `rouse`, it goes on sleeping.
+        if limit.is_none() {
+            reclaim::give_up_if_asked();
+        }
     }
 
     fn wake(&self) {
@@ -250,6 +255,11 @@ impl Scheduler {
                 next
             }
         }
+    }
+
+    /// Has every worker that sleeps see whether it is asked for memory.
+    pub fn rouse(&self) {
+        self.workers().iter().for_each(Bed::wake);
     }
 
     /// Waits for a turn; `None` once the node ends, whatever still waits.
