@@ -1307,6 +1307,19 @@ local lua = { name = "lua", id = LUA, pack = core.pack, unpack = core.unpack, di
 
 protos = { lua = lua, [LUA] = lua }
 
+-- A library of ours that is loaded late: from where the service found the others, whatever its script made of the path.
+local package, own_path = package, package.path
+local function require_late(name)
+	local path = package.path
+	package.path = own_path
+	local ok, result = pcall(require_lib.require, name)
+	package.path = path
+	if not ok then
+		error(result, 0)
+	end
+	return result
+end
+
 -- The others are made when they are asked for.
 local function find_proto(_, key)
 	local class
@@ -1319,7 +1332,7 @@ local function find_proto(_, key)
 	elseif key == DEBUG or key == "debug" then
 		local handler
 		class = { name = "debug", id = DEBUG, pack = core.pack, unpack = core.unpack, dispatch = function(...)
-			handler = handler or require_lib.require "skynet.debug".handler(skynet)
+			handler = handler or require_late "skynet.debug".handler(skynet)
 			return handler(...)
 		end }
 	elseif key == RESPONSE or key == "response" then
@@ -1352,9 +1365,9 @@ local function find_field(_, key)
 	elseif key == "pcall" then
 		value = pcall	-- deprecated
 	elseif key == "cache" then
-		value = require_lib.require "skynet.codecache"
+		value = require_late "skynet.codecache"
 	elseif key == "info_func" then
-		value = require_lib.require "skynet.debug".info_func
+		value = require_late "skynet.debug".info_func
 	elseif key == "_proto" then
 		value = all_protos()
 	elseif type(key) == "string" and key:find "^PTYPE_" then

@@ -304,6 +304,15 @@ fn c_modules_find_lua_in_the_interpreter() {
 }
 
 #[test]
+fn the_interpreter_collects_as_the_usual_one() {
+    let script = "print(collectgarbage('incremental'))";
+    assert_eq!(
+        succeed(program("lua").args(["-e", script])),
+        "generational\n"
+    );
+}
+
+#[test]
 fn c_programs_have_the_additions() {
     let dir = folder("host");
     let host = dir.join("host");

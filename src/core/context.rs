@@ -327,7 +327,7 @@ impl Drop for Context {
         // So that what `_release` sends to its own service is queued, and answered below.
         self.queue.mailbox.claim();
         if *self.published.get_mut() {
-            footprint::withdraw(self.handle());
+            footprint::withdraw(self);
         }
         // SAFETY: this was the last reference.
         unsafe { self.instance.release() }

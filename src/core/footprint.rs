@@ -20,14 +20,21 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
 
 /// A counter that a service publishes.
-struct Counter(*const AtomicUsize);
+struct Counter {
+    handle: u32,
+    bytes: *const AtomicUsize,
+}
 
 // SAFETY: the counter is atomic, and alive as long as it is in the table.
 unsafe impl Send for Counter {}
 
-/// The counters, by handle. A context that is taken out of the handle table stays here until its last reference
-/// goes, because its memory does.
-static COUNTERS: Mutex<BTreeMap<u32, Counter>> = Mutex::new(BTreeMap::new());
+/// The counters, by the address of the context. A context that is taken out of the handle table stays here until
+/// its last reference goes, because its memory does; by then its handle may be another's.
+static COUNTERS: Mutex<BTreeMap<usize, Counter>> = Mutex::new(BTreeMap::new());
+
+fn key(context: &Context) -> usize {
+    std::ptr::from_ref(context).addr()
+}
 
 /// From now on the bytes that `counter` counts are shown as those of the service; null ends that.
 ///
@@ -38,17 +45,21 @@ pub unsafe fn publish(context: &Context, counter: *const AtomicUsize) {
     unowned(|| {
         let mut counters = COUNTERS.lock();
         if counter.is_null() {
-            counters.remove(&handle);
+            counters.remove(&key(context));
         } else {
-            counters.insert(handle, Counter(counter));
+            let entry = Counter {
+                handle,
+                bytes: counter,
+            };
+            counters.insert(key(context), entry);
         }
     });
     context.set_published(!counter.is_null());
 }
 
 /// Ends what [`publish`] began, for a service that is about to be released.
-pub fn withdraw(handle: u32) {
-    unowned(|| COUNTERS.lock().remove(&handle));
+pub fn withdraw(context: &Context) {
+    unowned(|| COUNTERS.lock().remove(&key(context)));
 }
 
 /// The memory of one service.
@@ -81,14 +92,15 @@ fn services_with(published: &BTreeMap<u32, usize>) -> Vec<Service> {
     NODE.handles.all().into_iter().filter_map(service).collect()
 }
 
+/// Of a handle that two contexts have had, the sum.
 fn published() -> BTreeMap<u32, usize> {
     let counters = COUNTERS.lock();
-    // SAFETY: what is in the table is alive (see `publish`), and leaves it under the lock.
-    let read = |counter: &Counter| unsafe { (*counter.0).load(Relaxed) };
-    counters
-        .iter()
-        .map(|(handle, counter)| (*handle, read(counter)))
-        .collect()
+    let mut published = BTreeMap::new();
+    for counter in counters.values() {
+        // SAFETY: what is in the table is alive (see `publish`), and leaves it under the lock.
+        *published.entry(counter.handle).or_default() += unsafe { (*counter.bytes).load(Relaxed) };
+    }
+    published
 }
 
 /// The memory of the process in bytes. [`Footprint::sum`] says how the parts add up.

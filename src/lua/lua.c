@@ -352,6 +352,12 @@ static int run(lua_State *L) {
 	}
 	luaL_openlibs(L);
 	set_arg(L, request);
+	/* as the usual `lua` does; services are incremental */
+#if LUA_VERSION_NUM == 504
+	lua_gc(L, LUA_GCGEN, 0, 0);
+#else
+	lua_gc(L, LUA_GCGEN);
+#endif
 
 	int good = (request->ignore_environment || run_init(L)) && run_options(L, request) &&
 		(!has_script || run_script(L, request));

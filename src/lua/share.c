@@ -83,8 +83,15 @@ struct pooled {
 
 struct table {
 	size_t size; /* a power of two */
+	/* a byte for each slot, behind the slots: bits for the strings in it, which tell of most strings
+	   that they are not there, and stay in the cache of the processor */
+	_Atomic unsigned char *bits;
 	struct pooled *_Atomic slots[];
 };
+
+static unsigned char bit_of(unsigned int hash) {
+	return (unsigned char)(1u << (hash >> 29));
+}
 
 static struct {
 	pthread_mutex_t lock;
@@ -111,8 +118,10 @@ static TString *pool_find(const struct wanted *it) {
 	struct table *table = atomic_load_explicit(&pool.table, memory_order_acquire);
 	if (table == NULL)
 		return NULL;
-	struct pooled *at =
-		atomic_load_explicit(&table->slots[it->hash & (table->size - 1)], memory_order_acquire);
+	size_t slot = it->hash & (table->size - 1);
+	if (!(atomic_load_explicit(&table->bits[slot], memory_order_relaxed) & bit_of(it->hash)))
+		return NULL;
+	struct pooled *at = atomic_load_explicit(&table->slots[slot], memory_order_acquire);
 	for (; at != NULL; at = at->next) {
 		TString *one = at->string;
 		if (one->hash == it->hash && one->tt == it->tt && tsslen(one) == it->len &&
@@ -127,10 +136,12 @@ static int pool_link(struct table *table, TString *ts) {
 	struct pooled *entry = malloc(sizeof *entry);
 	if (entry == NULL)
 		return 0;
-	struct pooled *_Atomic *slot = &table->slots[ts->hash & (table->size - 1)];
+	size_t slot = ts->hash & (table->size - 1);
 	entry->string = ts;
-	entry->next = atomic_load_explicit(slot, memory_order_relaxed);
-	atomic_store_explicit(slot, entry, memory_order_release);
+	entry->next = atomic_load_explicit(&table->slots[slot], memory_order_relaxed);
+	atomic_store_explicit(&table->slots[slot], entry, memory_order_release);
+	unsigned char bits = atomic_load_explicit(&table->bits[slot], memory_order_relaxed);
+	atomic_store_explicit(&table->bits[slot], bits | bit_of(ts->hash), memory_order_relaxed);
 	pool.bytes += sizeof *entry;
 	return 1;
 }
@@ -141,17 +152,20 @@ static struct table *pool_table(void) {
 	if (old != NULL && pool.count < old->size / 2)
 		return old;
 	size_t size = old == NULL ? 2048 : old->size * 2;
-	struct table *table = calloc(1, sizeof *table + size * sizeof table->slots[0]);
+	struct table *table;
+	size_t bytes = sizeof *table + size * (sizeof table->slots[0] + sizeof table->bits[0]);
+	table = calloc(1, bytes);
 	if (table == NULL)
 		return old;
 	table->size = size;
+	table->bits = (_Atomic unsigned char *)&table->slots[size];
 	for (size_t i = 0; old != NULL && i < old->size; i++) {
 		for (struct pooled *at = old->slots[i]; at != NULL; at = at->next) {
 			if (!pool_link(table, at->string))
 				return old; /* what was linked is lost; there is no memory left for anything */
 		}
 	}
-	pool.bytes += sizeof *table + size * sizeof table->slots[0];
+	pool.bytes += bytes;
 	atomic_store_explicit(&pool.table, table, memory_order_release);
 	return table;
 }

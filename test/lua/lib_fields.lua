@@ -31,6 +31,10 @@ elseif ... == "replaced" then
 		end)
 	end)
 	return
+elseif ... == "pathless" then
+	package.path, package.cpath = "", ""
+	skynet.start(function() end)
+	return
 elseif ... == "raises" then
 	skynet.start(function() error "on purpose" end)
 	return
@@ -78,6 +82,10 @@ check.run(function()
 	end)
 	case("a start function that raises", function()
 		eq(pcall(skynet.newservice, "lib_fields", "raises"), false)
+	end)
+
+	case("a debug message to a service without a path", function()
+		eq(type(skynet.call(skynet.newservice("lib_fields", "pathless"), "debug", "STAT")), "table")
 	end)
 
 	-- each with a service of its own, that has used nothing yet
