@@ -202,8 +202,10 @@ asan:
 test-asan: stage
 	SKYNET_ASAN=1 SKYNET_NODE=$(NODE) $(RUN_CARGO) test --release -p skynet --test api $(FEATURES) -- ours:: asan::
 
-# Threads that share Lua functions, strings and tables, with the C of Lua and of the test instrumented.
-LUA_ROUNDS ?= 800
+# Threads that share Lua functions, strings and tables, with the C of Lua and of the test instrumented. So many
+# rounds take a minute and a half or two on two processors.
+lua-asan: LUA_ROUNDS ?= 3000
+lua-tsan: LUA_ROUNDS ?= 800
 lua-asan lua-tsan: lua-%: stage
 	SKYNET_LUA_SANITIZE=$(if $(filter asan,$*),address,thread) SKYNET_LUA_ROUNDS=$(LUA_ROUNDS) SKYNET_NODE=$(NODE) \
 		$(RUN_CARGO) test --release -p skynet --test lua_share $(FEATURES) -- storm

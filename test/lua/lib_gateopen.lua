@@ -56,7 +56,7 @@ check.run(function()
 		local address, port = skynet.call(gate, "lua", "open", conf)
 		eq(address, "127.0.0.1")
 		local id = assert(socket.open("127.0.0.1", port))
-		-- The port may have been somebody else's, who may still have clients.
+		-- What the gate before this one said of its connection may come as well.
 		check.wait(function()
 			for _, event in ipairs(inbox) do
 				if event[1] == "connect" then return true end
