@@ -183,7 +183,7 @@ impl Table {
     }
 
     #[inline]
-    fn counter(&'static self, slot: u16) -> &'static Counter {
+    fn counter(&self, slot: u16) -> &Counter {
         let slot = usize::from(slot);
         let page = self.pages[slot / PAGE].load(Acquire);
         // SAFETY: only we could give up the page (invariant 2), and do so between two counts.
@@ -195,7 +195,7 @@ impl Table {
     }
 
     #[cold]
-    fn add_page(&'static self, index: usize) -> &'static [Counter; PAGE] {
+    fn add_page(&self, index: usize) -> &[Counter; PAGE] {
         let page = zeroed::<[Counter; PAGE]>();
         match self.pages[index].compare_exchange(null_mut(), page, Release, Acquire) {
             // SAFETY: the page is zeroed, which is a valid array of counters, and now published.
@@ -235,7 +235,7 @@ impl Table {
         }
     }
 
-    fn add(&'static self, slot: u16, totals: Totals) {
+    fn add(&self, slot: u16, totals: Totals) {
         let counter = self.counter(slot);
         self.bump(&counter.allocated, totals.allocated);
         self.bump(&counter.allocations, totals.allocations);
