@@ -10,6 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 
 #include "lua.h"
 
@@ -350,6 +353,11 @@ static int run(lua_State *L) {
 		lua_pushboolean(L, 1);
 		lua_setfield(L, LUA_REGISTRYINDEX, "LUA_NOENV");
 	}
+#ifdef __GLIBC__
+	/* or each collection gives the top of the heap back, and takes it again */
+	mallopt(M_TRIM_THRESHOLD, 64 << 20);
+	mallopt(M_MMAP_THRESHOLD, 32 << 20);
+#endif
 	luaL_openlibs(L);
 	set_arg(L, request);
 	/* as the usual `lua` does; services are incremental */
