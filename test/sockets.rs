@@ -12,12 +12,12 @@ use std::net::{Ipv4Addr, Shutdown, TcpStream};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use common::{SOON, Stage, skipped, tree};
-use lab::{Lab, echo, long, matches, number_in, reset, wait_until};
+use lab::{Lab, connect_from, echo, long, matches, number_in, reset, wait_until};
 
 // ---- several services write on one socket ----
 
@@ -228,7 +228,7 @@ fn flood(pollers: u32, config: &str, bound: u64) {
             }
             assert!(Instant::now() < end, "{stats:?}\n{}", lab.node.report());
             while (clients.len() as u64) < ALL.min(stats.errors + AT_A_TIME) {
-                let mut client = lab.connect_from(Ipv4Addr::LOCALHOST, Some(4096));
+                let mut client = connect_from(Ipv4Addr::LOCALHOST, lab.port, Some(4096));
                 client.write_all(b"F").expect("room");
                 clients.push(client);
             }
@@ -299,7 +299,7 @@ fn pause(pollers: u32) {
     let mut stuck_at = 0;
     let rounds = beside_an_echo(&mut lab, |lab| {
         let clients: Vec<TcpStream> = (0..CLIENTS)
-            .map(|_| lab.connect_from(Ipv4Addr::LOCALHOST, Some(16384)))
+            .map(|_| connect_from(Ipv4Addr::LOCALHOST, lab.port, Some(16384)))
             .collect();
         thread::scope(|scope| {
             for (mut client, asked) in clients.iter().zip(&asked) {
@@ -499,18 +499,28 @@ fn ten_thousand_connections() {
 fn short(pollers: u32) {
     const THREADS: u8 = 4;
     const EACH: u64 = 5_000;
-    // Who resets while the backlog is full was never there for the node: the kernel forgets it.
+    // Who resets while the kernel's queue of the listener is full was never there for the node: the kernel
+    // forgets it. The queue has room for somaxconn clients, so not more than half of that may be waiting.
     let config = format!("sk_poller = {pollers} sk_backlog = 65535");
+    let ahead = most_waiting() / 2;
     let mut lab = Lab::front(&[], &config, |_, _| ());
     let before = lab.descriptors();
+    let all = u64::from(THREADS) * EACH;
+    let begun = AtomicU64::new(0);
+    let accepted = AtomicU64::new(0);
+    let port = lab.port;
     thread::scope(|scope| {
         for number in 0..THREADS {
-            let lab = &lab;
+            let (begun, accepted) = (&begun, &accepted);
             scope.spawn(move || {
                 // Each thread has its own address, and with it its own ports.
                 let source = Ipv4Addr::new(127, 0, 0, 10 + number);
                 for round in 0..EACH {
-                    let mut client = lab.connect_from(source, None);
+                    let mine = begun.fetch_add(1, Ordering::Relaxed);
+                    wait_until("room in the kernel's queue", 2 * SOON, || {
+                        mine < accepted.load(Ordering::Relaxed) + ahead
+                    });
+                    let mut client = connect_from(source, port, None);
                     client.write_all(b"short life").expect("room");
                     if round % 8 == 0 {
                         reset(client);
@@ -518,10 +528,10 @@ fn short(pollers: u32) {
                 }
             });
         }
-    });
-    let all = u64::from(THREADS) * EACH;
-    lab.expect_front("every client came and went", 2 * SOON, |s| {
-        s.accepted == all && s.ended == all
+        lab.expect_front("every client came and went", 4 * SOON, |s| {
+            accepted.store(s.accepted, Ordering::Relaxed);
+            s.accepted == all && s.ended == all
+        });
     });
     let stats = lab.front_stats();
     println!("{pollers} pollers: {stats:?}");
@@ -530,6 +540,13 @@ fn short(pollers: u32) {
     assert!((least..=10 * all).contains(&stats.bytes), "{stats:?}");
     lab.expect_descriptors(before);
     lab.quit();
+}
+
+/// How many clients the kernel lets wait for their ACCEPT, whatever the backlog.
+fn most_waiting() -> u64 {
+    let path = "/proc/sys/net/core/somaxconn";
+    let text = std::fs::read_to_string(path).expect(path);
+    text.trim().parse().expect(path)
 }
 
 #[test]

@@ -253,23 +253,6 @@ impl Lab {
         ready(stream.unwrap_or_else(|e| panic!("connect: {e}\n{}", self.node.report())))
     }
 
-    /// A connection with a small input buffer and a source address of its own choice.
-    pub fn connect_from(&self, source: Ipv4Addr, input: Option<usize>) -> TcpStream {
-        let dial = || -> rustix::io::Result<OwnedFd> {
-            // Not for the nodes that other tests start meanwhile.
-            let flags = SocketFlags::CLOEXEC;
-            let fd = socket_with(AddressFamily::INET, SocketType::STREAM, flags, None)?;
-            if let Some(bytes) = input {
-                sockopt::set_socket_recv_buffer_size(&fd, bytes)?;
-            }
-            bind(&fd, &SocketAddr::from((source, 0)))?;
-            connect(&fd, &SocketAddr::from((Ipv4Addr::LOCALHOST, self.port)))?;
-            Ok(fd)
-        };
-        let fd = dial().unwrap_or_else(|e| panic!("connect from {source}: {e}"));
-        ready(TcpStream::from(fd))
-    }
-
     /// Nothing went wrong in the services, and the node ends in order.
     #[track_caller]
     pub fn quit(mut self) {
@@ -302,6 +285,25 @@ pub fn ready(stream: TcpStream) -> TcpStream {
     stream.set_read_timeout(limit).expect("a limit");
     stream.set_write_timeout(limit).expect("a limit");
     stream
+}
+
+/// A connection to a port of this machine from a source address of its own choice, with an input buffer of so
+/// many bytes.
+#[track_caller]
+pub fn connect_from(source: Ipv4Addr, port: u16, input: Option<usize>) -> TcpStream {
+    let dial = || -> rustix::io::Result<OwnedFd> {
+        // Not for the nodes that other tests start meanwhile.
+        let flags = SocketFlags::CLOEXEC;
+        let fd = socket_with(AddressFamily::INET, SocketType::STREAM, flags, None)?;
+        if let Some(bytes) = input {
+            sockopt::set_socket_recv_buffer_size(&fd, bytes)?;
+        }
+        bind(&fd, &SocketAddr::from((source, 0)))?;
+        connect(&fd, &SocketAddr::from((Ipv4Addr::LOCALHOST, port)))?;
+        Ok(fd)
+    };
+    let fd = dial().unwrap_or_else(|e| panic!("connect from {source}: {e}"));
+    ready(TcpStream::from(fd))
 }
 
 /// Sends something and waits until it comes back.
