@@ -396,7 +396,11 @@ skynet.start(function() end)
 }
 
 const LOGGED: &str = r#"local core = require "skynet.core"
-core.callback(function() end)
+core.callback(function(_, _, _, session, source)
+    if session ~= 0 then
+        core.send(source, 1, session, "")
+    end
+end)
 "#;
 
 /// The message log of one service: what was dispatched, as hex.
@@ -410,23 +414,20 @@ fn message_log() {
         r#"local core = require "skynet.core"
 local target = core.command("LAUNCH", "snlua logged")
 local handle = tonumber(target:sub(2), 16)
-local step = 0
-core.callback(function()
-    step = step + 1
-    if step == 1 then
-        -- By now the target has had its start message.
+core.callback(function(_, _, _, session)
+    if session == 3 then
+        -- An answer: by now the target has had its start message.
         core.command("LOGON", target)
         core.command("LOGON", target)
         core.command("LOGON", ":00ffffff")
-        core.send(handle, 0, 5, "AB\0\xff")
         core.send(handle, 10, 0, "")
-        core.command("TIMEOUT", "30")
-    else
+        core.send(handle, 0, 5, "AB\0\xff")
+    elseif session == 5 then
         core.command("LOGOFF", target)
         core.error "complete"
     end
 end)
-core.command("TIMEOUT", "30")
+core.send(handle, 0, 3, "")
 "#,
     );
     let mut node = start(&stage, "bootstrap = 'snlua probe' logpath = './logs'");
@@ -442,8 +443,8 @@ core.command("TIMEOUT", "30")
     let lines: Vec<&str> = text.lines().collect();
     let want = [
         r"^open time: \d+ \w{3} \w{3} [ \d]\d \d\d:\d\d:\d\d \d{4}$",
-        r"^:00000002 0 5 \d+ 414200ff$",
         r"^:00000002 10 0 \d+ $",
+        r"^:00000002 0 5 \d+ 414200ff$",
         r"^close time: \d+$",
     ];
     assert_eq!(lines.len(), want.len(), "{text}");
@@ -1237,6 +1238,17 @@ fn threads(node: &Node) -> Vec<String> {
     names
 }
 
+/// Threads have their names soon after they have started.
+#[track_caller]
+fn expect_threads(node: &Node, prefix: &str, count: usize) {
+    let mut names = Vec::new();
+    let right = wait_until(|| {
+        names = threads(node);
+        names.iter().filter(|n| n.starts_with(prefix)).count() == count
+    });
+    assert!(right, "{count} of {prefix}: {names:?}");
+}
+
 #[test]
 fn thread_auto_is_the_number_of_usable_processors() {
     let stage = stage_with(
@@ -1247,11 +1259,9 @@ skynet.start(function() skynet.error("thread is", skynet.getenv "thread") end)
     let mut node = start(&stage, "thread = 'auto'");
     let count = thread::available_parallelism().map_or(1, usize::from);
     node.expect(&format!("thread is {count}$"), SOON);
-    let names = threads(&node);
-    let workers = names.iter().filter(|name| name.starts_with("worker-"));
-    assert_eq!(workers.count(), count, "{names:?}");
+    expect_threads(&node, "worker-", count);
     for name in ["monitor", "timer", "socket-0", "signal"] {
-        assert!(names.iter().any(|n| n == name), "{name}: {names:?}");
+        expect_threads(&node, name, 1);
     }
 }
 
@@ -1264,9 +1274,7 @@ skynet.start(function() skynet.error "ready" end)
     );
     let mut node = start(&stage, "sk_poller = 3");
     node.expect("ready$", SOON);
-    let names = threads(&node);
-    let pollers = names.iter().filter(|name| name.starts_with("socket-"));
-    assert_eq!(pollers.count(), 3, "{names:?}");
+    expect_threads(&node, "socket-", 3);
 }
 
 /// How often threads of the process have gone to sleep.
@@ -1294,12 +1302,19 @@ end)
     );
     let mut node = start(&stage, "thread = 8");
     node.expect("ready$", SOON);
-    // A busy machine takes its time to get everybody to sleep.
+    // A busy machine takes its time to get everybody to sleep, and a node looks once whether there is memory to
+    // give back. Who wakes regularly does so in each of the windows.
     thread::sleep(Duration::from_secs(1));
-    let before = sleeps(&node);
-    thread::sleep(Duration::from_secs(4));
-    let woken = sleeps(&node) - before;
-    assert!(woken <= 8, "{woken} in 4 seconds");
+    let mut woken = Vec::new();
+    for _ in 0..4 {
+        let before = sleeps(&node);
+        thread::sleep(Duration::from_secs(4));
+        woken.push(sleeps(&node) - before);
+        if woken.iter().any(|n| *n <= 8) {
+            return;
+        }
+    }
+    panic!("{woken:?} in 4 seconds each");
 }
 
 /// Handles, sessions, ticks, socket ids and message counts go past their limits while everything works.

@@ -173,6 +173,7 @@ impl Meter {
     /// Whether it goes on. Called once for each batch.
     fn goes_on(&mut self, now: Instant) -> Result<bool, Fault> {
         if self.usage.is_none() && now >= self.begin {
+            self.end = now + (self.end - self.begin);
             self.begin = now;
             self.usage = Some(Usage::of(self.pid)?);
         }

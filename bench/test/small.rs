@@ -83,7 +83,8 @@ fn fake(dir: &Path, script: &str) -> String {
 fn run_fake(script: &str) -> (Option<i32>, String, String) {
     let (dir, out) = (scratch(), scratch());
     let subject = fake(dir.path(), script);
-    let only = ["--only", "fake", "--runs", "2", "--timeout", "3"];
+    let timeout = if script.contains("sleep") { "3" } else { "60" };
+    let only = ["--only", "fake", "--runs", "2", "--timeout", timeout];
     let arguments = [&["lua-call", "--subject", &subject], &only[..]].concat();
     let done = bench(out.path(), &arguments);
     let page: PathBuf = out.path().join("results.md");

@@ -312,11 +312,13 @@ impl Process {
 
     fn finish_reading(&mut self) {
         self.ended.store(true, Ordering::Release);
-        let end = Instant::now() + Duration::from_secs(2);
+        // A descendant that left the group may hold a pipe open: do not wait for it. Naps are counted, so that
+        // the readers had their turns however slow the machine is.
+        let mut naps = 2000;
         for reader in self.readers.drain(..) {
-            // A descendant that left the group may hold a pipe open: do not wait for it.
-            while !reader.is_finished() && Instant::now() < end {
+            while !reader.is_finished() && naps > 0 {
                 thread::sleep(Duration::from_millis(1));
+                naps -= 1;
             }
             if reader.is_finished() {
                 reader

@@ -21,10 +21,11 @@ use crate::sys::resolve;
 use std::ffi::CStr;
 use std::io::Read;
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
 use std::process::Command;
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -254,11 +255,19 @@ impl Rig {
     fn clog(&self, id: SocketId) -> usize {
         let chunk = [b'.'; 100_000];
         let mut sent = 0;
-        while self.pending(id) == 0 {
-            self.send(id, &chunk).unwrap();
-            sent += chunk.len();
+        loop {
+            let before = self.pending(id);
+            if before == 0 {
+                self.send(id, &chunk).unwrap();
+                sent += chunk.len();
+                continue;
+            }
+            // The kernel takes some more when it comes to it.
+            thread::sleep(Duration::from_millis(20));
+            if self.pending(id) == before {
+                return sent;
+            }
         }
-        sent
     }
 
     fn pending(&self, id: SocketId) -> usize {
@@ -304,15 +313,18 @@ fn reset(stream: TcpStream) {
     rustix::net::sockopt::set_socket_linger(&stream, Some(Duration::ZERO)).unwrap();
 }
 
-/// A loopback port on which nobody listens.
+/// A loopback port on which nobody listens, nor will as long as this process runs.
 fn closed_port() -> i32 {
-    i32::from(
-        TcpListener::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap()
-            .port(),
-    )
+    static BOUND: OnceLock<(OwnedFd, u16)> = OnceLock::new();
+    let (_, port) = BOUND.get_or_init(|| {
+        use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, getsockname, socket_with};
+        let flags = SocketFlags::CLOEXEC;
+        let fd = socket_with(AddressFamily::INET, SocketType::STREAM, flags, None).unwrap();
+        bind(&fd, &SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+        let address = SocketAddr::try_from(getsockname(&fd).unwrap()).unwrap();
+        (fd, address.port())
+    });
+    i32::from(*port)
 }
 
 /// Runs one of these tests again in a process of its own, where it may count and limit descriptors.
