@@ -90,14 +90,7 @@ local function fiber_loop(f, fiber, a, b, c)
 	end
 end
 
-local function take_fiber()
-	local fiber = idle
-	if fiber then
-		idle = fiber.next
-		fiber.next = nil
-		idle_count = idle_count - 1
-		return fiber
-	end
+local function new_fiber()
 	return {
 		co = co_create(fiber_loop),	-- the coroutine
 		session = nil,	-- of the request it serves; nil when there is none or it has been answered
@@ -113,12 +106,40 @@ local function take_fiber()
 	}
 end
 
--- A fiber has run as far as it can; called with what resume returned.
+-- A fiber, for the request of a session of a source if it is for one.
+local function take_fiber(session, source)
+	local fiber = idle
+	if fiber then
+		idle = fiber.next
+		fiber.next = nil
+		idle_count = idle_count - 1
+	else
+		local made
+		made, fiber = pcall(new_fiber)
+		if not made then
+			if session and session ~= 0 and source ~= 0 then
+				core.send(source, ERROR, session, "")
+			end
+			error(fiber, 0)
+		end
+	end
+	fiber.session = session
+	fiber.source = source
+	return fiber
+end
+
+-- A fiber has run as far as it can; called with what resume returned.  The request of one that died has been answered
+-- before, by whoever resumed it: the call of core.send there needs no memory, of which there may be none, because it is
+-- as deep as that of resume was.
 local function came_back(fiber, ok, signal)
 	current = nobody
 	if ok and (signal == PARKED or signal == IDLE) then
 		return
 	elseif not ok or signal ~= QUIT then
+		if not ok and not library and not pcall(open_library) then	-- there is no memory for it
+			co_close(fiber.co)
+			error(signal, 0)
+		end
 		(library or open_library()).came_back_odd(fiber, ok, signal)
 		return
 	end
@@ -159,11 +180,20 @@ local function reply_arrived(msg, sz, session, source)
 		core.trace(waiter.tag, "resume")
 	end
 	current = waiter
+	local ok, signal
 	if waiter.entry then	-- a timer: only now its fiber begins
-		came_back(waiter, co_resume(waiter.co, run_entry, waiter))
+		ok, signal = co_resume(waiter.co, run_entry, waiter)
 	else
-		came_back(waiter, co_resume(waiter.co, true, msg, sz))
+		ok, signal = co_resume(waiter.co, true, msg, sz)
 	end
+	if not ok then
+		local request, source = waiter.session, waiter.source
+		waiter.session = nil
+		if request and request ~= 0 and source ~= 0 then
+			core.send(source, ERROR, request, "")
+		end
+	end
+	came_back(waiter, ok, signal)
 end
 
 -- Body of the fiber of a request.
@@ -182,14 +212,20 @@ function skynet.dispatch_message(ptype, msg, sz, session, source)
 	else
 		local class = protos[ptype]
 		if class and class.dispatch then
-			local fiber = take_fiber()
-			fiber.session = session
-			fiber.source = source
+			local fiber = take_fiber(session, source)
 			if trace_tags or class.trace ~= nil then
 				(library or open_library()).begin_trace(fiber, class.trace, source)
 			end
 			current = fiber
-			came_back(fiber, co_resume(fiber.co, serve, fiber, class, msg, sz))
+			local ok, signal = co_resume(fiber.co, serve, fiber, class, msg, sz)
+			if not ok then
+				session, source = fiber.session, fiber.source
+				fiber.session = nil
+				if session and session ~= 0 and source ~= 0 then
+					core.send(source, ERROR, session, "")
+				end
+			end
+			came_back(fiber, ok, signal)
 		else
 			(library or open_library()).refuse(class, ptype, msg, sz, session, source)
 		end
@@ -347,13 +383,20 @@ function open_library()
 		end
 	end
 
+	local function describe(fiber, reason)
+		add_fault(traceback(fiber.co, tostring(reason)))
+	end
+
 	local function crashed(fiber, reason)
 		fail_request(fiber)
 		if fiber.tag then
 			tracelog(fiber.tag, "error")
 		end
-		add_fault(traceback(fiber.co, tostring(reason)))
+		local told, failure = pcall(describe, fiber, reason)
 		close_fiber(fiber, reason)
+		if not told then	-- no memory, or a __tostring that fails
+			error(failure, 0)
+		end
 	end
 
 	function inner.drop_queues()
@@ -387,7 +430,15 @@ function open_library()
 
 	local function run(fiber, ...)
 		current = fiber
-		came_back(fiber, co_resume(fiber.co, ...))
+		local ok, signal = co_resume(fiber.co, ...)
+		if not ok then
+			local session, source = fiber.session, fiber.source
+			fiber.session = nil
+			if session and session ~= 0 and source ~= 0 then
+				core_send(source, ERROR, session, "")
+			end
+		end
+		came_back(fiber, ok, signal)
 	end
 
 	-- Lets the current fiber wait for `session`.  Returns true and the message, false for an error, or BREAK.
@@ -439,9 +490,9 @@ function open_library()
 	inner.settle = settle
 
 	function inner.raise_faults()
-		local text = table.concat(faults, "\n")
+		local list = faults
 		faults = nil
-		error(text, 0)
+		error(table.concat(list, "\n"), 0)
 	end
 
 	-- ------------------------------------------------------------ sessions

@@ -34,23 +34,11 @@ local function manager()
 		end
 	end
 
-	-- Waits for the end of a service and takes back what it has.
-	local function watch(address)
-		pcall(skynet.call, address, "debug", "LINK")
-		local held = clients[address]
-		clients[address] = nil
-		for version in pairs(held) do
-			version.users[address] = nil
-			release(version)
-		end
-	end
-
 	local function use(address, version)
 		local held = clients[address]
 		if not held then
 			held = {}
 			clients[address] = held
-			skynet.fork(watch, address)
 		end
 		held[version] = true
 		version.users[address] = true
@@ -93,14 +81,26 @@ local function manager()
 		return found
 	end
 
+	-- The state of a client has closed; whatever it did in its last moments, it reads nothing any more.
+	local function closed(address)
+		local held = clients[address]
+		clients[address] = nil
+		for version in pairs(held or {}) do
+			version.users[address] = nil
+			release(version)
+		end
+	end
+
 	skynet.info_func(function()
 		local info = {}
 		for name, version in pairs(current) do
-			info[name] = { current = version.ptr, size = version.size, history = {} }
+			info[name] = { current = version.ptr, size = version.size }
 		end
 		for version in pairs(versions) do
 			if current[version.name] ~= version then
-				table.insert(info[version.name].history, version.ptr)
+				local of = info[version.name]
+				local ptr = tostring(version.ptr)
+				of.history = of.history and of.history .. "\n\t" .. ptr or ptr
 			end
 		end
 		return info
@@ -108,15 +108,33 @@ local function manager()
 
 	skynet.start(function()
 		skynet.dispatch("lua", function(_, source, name, ...)
+			if name == "closed" then
+				return closed(source)
+			end
 			skynet.ret(skynet.pack(command[name](source, ...)))
 		end)
 	end)
+end
+
+-- Lets the manager know when this VM is gone, however the service ends.
+local function promise(address)
+	local message = skynet.packstring "closed"
+	if core.atclose then
+		core.atclose(address, message)
+	else	-- a module that is not ours: finalizers of what is older than this one come too late
+		local send = require "skynet.core".send
+		local function closing()
+			send(address, skynet.PTYPE_LUA, 0, message)
+		end
+		debug.getregistry()[promise] = setmetatable({}, { __gc = closing })
+	end
 end
 
 local M = setmetatable({}, {
 	__index = function(self, key)
 		if key == "address" then
 			local address = service.new("sharetable", manager)
+			promise(address)
 			self.address = address
 			return address
 		end

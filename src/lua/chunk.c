@@ -12,6 +12,7 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -23,16 +24,13 @@
 struct chunk {
 	atomic_size_t users;
 	atomic_int pinned;
-	unsigned int slot; /* its place in the list of every state */
 	size_t size;
 	Proto *main;
 };
 
-/* The slots, and how many chunks there are. */
+/* How many chunks there are. */
 static struct {
 	pthread_mutex_t lock;
-	unsigned char *taken;
-	unsigned int size;
 	size_t count;
 	size_t bytes;
 } all = { .lock = PTHREAD_MUTEX_INITIALIZER };
@@ -95,7 +93,7 @@ static Proto *copy_proto(struct place *at, const Proto *f) {
 	for (int i = 0; i < f->sizek; i++) {
 		TString *ts = ttisstring(&f->k[i]) ? pooled(at, tsvalue(&f->k[i])) : NULL;
 		if (ts != NULL)
-			setsvalue(NULL, &copy.k[i], ts);
+			val_(&copy.k[i]).gc = obj2gco(ts);
 	}
 	for (int i = 0; i < f->sizeupvalues; i++)
 		copy.upvalues[i].name = pooled(at, f->upvalues[i].name);
@@ -106,24 +104,6 @@ static Proto *copy_proto(struct place *at, const Proto *f) {
 }
 
 /* ---- chunks ---- */
-
-/* A slot that no chunk has; under the lock. */
-static int free_slot(unsigned int *slot) {
-	unsigned int i = 0;
-	while (i < all.size && all.taken[i])
-		i++;
-	if (i == all.size) {
-		unsigned int size = all.size == 0 ? 64 : all.size * 2;
-		unsigned char *taken = realloc(all.taken, size);
-		if (taken == NULL)
-			return 0;
-		memset(taken + all.size, 0, size - all.size);
-		all.taken = taken;
-		all.size = size;
-	}
-	*slot = i;
-	return 1;
-}
 
 struct chunk *chunk_new(const Proto *f) {
 	struct place at = { NULL, 0, 0 };
@@ -139,15 +119,13 @@ struct chunk *chunk_new(const Proto *f) {
 	c->main = copy_proto(&at, f);
 	atomic_init(&c->users, 1);
 	atomic_init(&c->pinned, 0);
-	pthread_mutex_lock(&all.lock);
-	if (at.failed || !free_slot(&c->slot)) {
+	if (at.failed) {
 		free(c);
-		c = NULL;
-	} else {
-		all.taken[c->slot] = 1;
-		all.count++;
-		all.bytes += c->size;
+		return NULL;
 	}
+	pthread_mutex_lock(&all.lock);
+	all.count++;
+	all.bytes += c->size;
 	pthread_mutex_unlock(&all.lock);
 	return c;
 }
@@ -160,7 +138,6 @@ void chunk_drop(struct chunk *c) {
 	if (atomic_fetch_sub_explicit(&c->users, 1, memory_order_acq_rel) != 1)
 		return;
 	pthread_mutex_lock(&all.lock);
-	all.taken[c->slot] = 0;
 	all.count--;
 	all.bytes -= c->size;
 	pthread_mutex_unlock(&all.lock);
@@ -186,51 +163,84 @@ void chunk_size(size_t *count, size_t *bytes) {
 /* ---- what a state uses ---- */
 
 /* How a state knows that it still uses a chunk. */
-enum { UNSEEN, SEEN, BUSY /* a closure is being made */ };
+enum { UNSEEN, SEEN, BUSY /* a closure is being made */, MARKS = 3 };
 
-struct use {
-	struct chunk *chunk; /* NULL: none */
-	unsigned char seen;
-};
-
+/* The chunks that a state uses: a hash table of their addresses with linear probing, never quite full. */
 struct ChunkUses {
-	unsigned int size;
+	unsigned int size; /* a power of two */
+	unsigned int count;
 	int full; /* this marking started with all roots */
-	struct use list[]; /* by slot */
+	uintptr_t list[]; /* a chunk and its mark, or 0 */
 };
 
-/* The state's entry for a chunk, with room made for it, or NULL without memory. */
-static struct use *use_of(global_State *g, struct chunk *c) {
-	struct ChunkUses *uses = g->chunks;
-	unsigned int had = uses != NULL ? uses->size : 0;
-	if (c->slot >= had) {
-		unsigned int size = had == 0 ? 64 : had * 2;
-		while (c->slot >= size)
-			size *= 2;
-		uses = realloc(uses, sizeof *uses + size * sizeof uses->list[0]);
-		if (uses == NULL)
-			return NULL;
-		if (had == 0)
-			uses->full = 0;
-		memset(uses->list + had, 0, (size - had) * sizeof uses->list[0]);
-		uses->size = size;
-		g->chunks = uses;
+static struct chunk *chunk_in(uintptr_t use) {
+	return (struct chunk *)(use & ~(uintptr_t)MARKS);
+}
+
+/* Where a chunk is, unless others were there before. */
+static unsigned int home(const struct ChunkUses *uses, const struct chunk *c) {
+	return (unsigned int)(((uint64_t)(uintptr_t)c >> 4) * 0x9E3779B97F4A7C15u >> 32) & (uses->size - 1);
+}
+
+/* The place of a chunk, or the empty one where it belongs. */
+static uintptr_t *place_in(struct ChunkUses *uses, const struct chunk *c) {
+	unsigned int i = home(uses, c);
+	while (uses->list[i] != 0 && chunk_in(uses->list[i]) != c)
+		i = (i + 1) & (uses->size - 1);
+	return &uses->list[i];
+}
+
+/* Room for one more, or NULL without memory. */
+static struct ChunkUses *with_room(global_State *g) {
+	struct ChunkUses *old = g->chunks;
+	if (old != NULL && (old->count + 1) * 4 <= old->size * 3)
+		return old;
+	unsigned int size = old == NULL ? 16 : old->size * 2;
+	struct ChunkUses *uses = calloc(1, sizeof *uses + size * sizeof uses->list[0]);
+	if (uses == NULL)
+		return NULL;
+	uses->size = size;
+	for (unsigned int i = 0; old != NULL && i < old->size; i++) {
+		if (old->list[i] != 0)
+			*place_in(uses, chunk_in(old->list[i])) = old->list[i];
 	}
-	return &uses->list[c->slot];
+	if (old != NULL) {
+		uses->count = old->count;
+		uses->full = old->full;
+		free(old);
+	}
+	g->chunks = uses;
+	return uses;
+}
+
+/* Takes out what is at a place. What follows moves up, as far as its home allows. */
+static void take_out(struct ChunkUses *uses, unsigned int hole) {
+	unsigned int mask = uses->size - 1;
+	for (unsigned int i = (hole + 1) & mask; uses->list[i] != 0; i = (i + 1) & mask) {
+		unsigned int from_home = (i - home(uses, chunk_in(uses->list[i]))) & mask;
+		if (from_home >= ((i - hole) & mask)) {
+			uses->list[hole] = uses->list[i];
+			hole = i;
+		}
+	}
+	uses->list[hole] = 0;
+	uses->count--;
 }
 
 int chunk_push(lua_State *L, struct chunk *c, Proto *f) {
 	global_State *g = G(L);
-	struct use *use = use_of(g, c);
-	if (use == NULL)
+	struct ChunkUses *uses = with_room(g);
+	if (uses == NULL)
 		return 0;
-	if (use->chunk == c)
+	uintptr_t *use = place_in(uses, c);
+	if (*use != 0)
 		chunk_drop(c); /* the state is a user already */
-	use->chunk = c;
-	use->seen = BUSY;
+	else
+		uses->count++;
+	*use = (uintptr_t)c | BUSY;
 	share_push(L, f != NULL ? f : c->main);
-	/* a finalizer may have loaded something, and the list moved */
-	g->chunks->list[c->slot].seen = SEEN;
+	/* a collection may have moved it */
+	*place_in(g->chunks, c) = (uintptr_t)c | SEEN;
 	return 1;
 }
 
@@ -241,9 +251,10 @@ void luaR_startuse(global_State *g) {
 		return;
 	uses->full = 1;
 	for (unsigned int i = 0; i < uses->size; i++) {
+		uintptr_t mark = uses->list[i] & MARKS;
 		/* a closure is being made only during an emergency collection; otherwise memory lacked for it */
-		if (uses->list[i].seen == SEEN || (uses->list[i].seen == BUSY && !g->gcemergency))
-			uses->list[i].seen = UNSEEN;
+		if (mark == SEEN || (mark == BUSY && !g->gcemergency))
+			uses->list[i] = (uintptr_t)chunk_in(uses->list[i]) | UNSEEN;
 	}
 }
 
@@ -251,12 +262,12 @@ void luaR_startuse(global_State *g) {
 void luaR_use(global_State *g, Proto *f) {
 	struct chunk *c = chunk_of(f);
 	struct ChunkUses *uses = g->chunks;
-	/* a closure made by a function of a shared table is of a chunk that is pinned, and not listed */
-	if (c == NULL || uses == NULL || c->slot >= uses->size)
+	if (c == NULL || uses == NULL)
 		return;
-	struct use *use = &uses->list[c->slot];
-	if (use->chunk == c && use->seen == UNSEEN)
-		use->seen = SEEN;
+	/* a closure made by a function of a shared table is of a chunk that is pinned, and not listed */
+	uintptr_t *use = place_in(uses, c);
+	if (*use == ((uintptr_t)c | UNSEEN))
+		*use = (uintptr_t)c | SEEN;
 }
 
 /* A marking ends. */
@@ -265,11 +276,13 @@ void luaR_enduse(global_State *g) {
 	if (uses == NULL || !uses->full)
 		return;
 	uses->full = 0;
-	for (unsigned int i = 0; i < uses->size; i++) {
-		struct use *use = &uses->list[i];
-		if (use->chunk != NULL && use->seen == UNSEEN) {
-			chunk_drop(use->chunk);
-			use->chunk = NULL;
+	for (unsigned int i = 0; i < uses->size;) {
+		uintptr_t use = uses->list[i];
+		if (use != 0 && (use & MARKS) == UNSEEN) {
+			chunk_drop(chunk_in(use));
+			take_out(uses, i); /* another one may be here now */
+		} else {
+			i++;
 		}
 	}
 }
@@ -280,8 +293,8 @@ void luaR_leave(global_State *g) {
 	if (uses == NULL)
 		return;
 	for (unsigned int i = 0; i < uses->size; i++) {
-		if (uses->list[i].chunk != NULL)
-			chunk_drop(uses->list[i].chunk);
+		if (uses->list[i] != 0)
+			chunk_drop(chunk_in(uses->list[i]));
 	}
 	free(uses);
 	g->chunks = NULL;

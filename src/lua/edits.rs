@@ -101,7 +101,8 @@ const EDITS: &[Edit] = &[
              LUAI_FUNC void luaR_startuse (global_State *g);\n\
              LUAI_FUNC void luaR_use (global_State *g, Proto *p);\n\
              LUAI_FUNC void luaR_enduse (global_State *g);\n\
-             LUAI_FUNC void luaR_leave (global_State *g);\n",
+             LUAI_FUNC void luaR_leave (global_State *g);\n\
+             LUAI_FUNC void luaR_closed (global_State *g);\n",
         ),
     ),
     // the collector
@@ -156,14 +157,15 @@ const EDITS: &[Edit] = &[
         "  void *ud_warn;         /* auxiliary data to 'warnf' */\n",
         After(
             "  struct ChunkUses *chunks;  /* what the state has of the code cache */\n\
+             \u{20} struct AtClose *atclose;  /* who wants to know when it has closed */\n\
              \u{20} lu_byte pooling;  /* how it makes short strings, see share.c */\n",
         ),
     ),
-    edit("lstate.c", "  g->ud_warn = NULL;\n", After("  g->chunks = NULL;\n")),
+    edit("lstate.c", "  g->ud_warn = NULL;\n", After("  g->chunks = NULL;\n  g->atclose = NULL;\n")),
     edit(
         "lstate.c",
         "  luaM_freearray(L, G(L)->strt.hash, ",
-        Before("  luaR_leave(g);\n"),
+        Before("  luaR_leave(g);\n  luaR_closed(g);\n"),
     ),
     // strings
     edit(

@@ -382,3 +382,30 @@ l_noret luaR_refuse(lua_State *L, const TValue *t) {
 l_noret luaR_refuseraw(lua_State *L) {
 	luaG_runerror(L, "attempt to change a shared table");
 }
+
+/* ---- the end of a state ---- */
+
+struct AtClose {
+	struct AtClose *next;
+	void (*f)(void *ud);
+	void *ud;
+};
+
+LUA_API int skynetx_atclose(lua_State *L, void (*f)(void *ud), void *ud) {
+	struct AtClose *it = malloc(sizeof *it);
+	if (it == NULL)
+		return 0;
+	*it = (struct AtClose){ G(L)->atclose, f, ud };
+	G(L)->atclose = it;
+	return 1;
+}
+
+/* The state has no object any more, and no finalizer runs. */
+void luaR_closed(global_State *g) {
+	while (g->atclose != NULL) {
+		struct AtClose *it = g->atclose;
+		g->atclose = it->next;
+		it->f(it->ud);
+		free(it);
+	}
+}

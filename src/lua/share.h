@@ -58,4 +58,8 @@ LUAI_FUNC void chunk_pin(struct chunk *c);
 /* How many chunks there are, and their bytes. */
 LUAI_FUNC void chunk_size(size_t *count, size_t *bytes);
 
+/* Calls f(ud) when the state closes and its last finalizer has run: whoever waits until nothing in it
+   can see a shared object any more. 0 without memory. For the sharetable library. */
+LUA_API int skynetx_atclose(lua_State *L, void (*f)(void *ud), void *ud);
+
 #endif

@@ -31,6 +31,7 @@ elseif mode == "plain" then
 elseif mode == "limited" then
 	skynet.memlimit(2 * 1024 * 1024)
 	local gone = skynet.memlimit == nil
+	local cache = {}
 	skynet.start(function()
 		skynet.dispatch("lua", function(_, _, what)
 			if what == "gone" then
@@ -38,6 +39,8 @@ elseif mode == "limited" then
 			elseif what == "eat" then
 				local ok, reason = pcall(string.rep, "x", 64 * 1024 * 1024)
 				skynet.retpack(ok, reason)
+			elseif what == "keep" then
+				for i = #cache + 1, math.huge do cache[i] = { name = "n" .. i } end
 			else
 				skynet.retpack(#string.rep("y", 1000))
 			end
@@ -267,5 +270,12 @@ check.run(function()
 		eq(ok, false)
 		eq(reason, "not enough memory")
 		eq(skynet.call(limited, "lua", "live"), 1000)
+	end)
+	case("requests that die of memory are answered", function()
+		for _ = 1, 5 do
+			local limited = skynet.newservice("lib_debug", "limited")
+			raises("call failed", skynet.call, limited, "lua", "keep")
+			skynet.kill(limited)
+		end
 	end)
 end)

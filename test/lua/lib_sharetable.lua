@@ -25,6 +25,23 @@ if (...) == "reader" then
 	return
 end
 
+if (...) == "words" then
+	-- Still reads its table when it has ended, for as long as the test likes.
+	local held
+	local words = setmetatable({}, { __gc = function()
+		skynet.setenv("lib_sharetable_ends", "yes")
+		repeat until skynet.getenv "lib_sharetable_go"
+		skynet.setenv("lib_sharetable_last", held.text)
+	end })
+	skynet.start(function()
+		skynet.dispatch("lua", function(_, _, name)
+			held = sharetable.query(name)
+			skynet.ret(skynet.pack(words ~= nil))
+		end)
+	end)
+	return
+end
+
 check.run(function()
 	local write = skynet.getenv "api_level" == "head" and "attempt to index a table value"
 		or "attempt to change a table value"
@@ -134,6 +151,41 @@ check.run(function()
 		eq(skynet.call(reader, "lua", "update", "r", "x"), 2)
 		skynet.send(reader, "debug", "EXIT")
 	end)
+	local function history()
+		local text = skynet.call(sharetable.address, "debug", "INFO").h.history or ""
+		return select(2, text:gsub("0x", ""))
+	end
+	check.case("a version lives as long as its readers", function()
+		local how = {
+			exit = function(reader) skynet.send(reader, "debug", "EXIT") end,
+			launcher = function(reader) skynet.call(".launcher", "lua", "KILL", skynet.address(reader)) end,
+			kill = skynet.kill,
+		}
+		for _, ends in pairs(how) do
+			sharetable.loadtable("h", { x = 1 })
+			local reader = skynet.newservice("lib_sharetable", "reader")
+			eq(skynet.call(reader, "lua", "query", "h", "x"), 1)
+			sharetable.loadtable("h", { x = 2 })
+			eq(history(), 1)
+			ends(reader)
+			check.wait(function() return history() == 0 end)
+		end
+	end)
+	local function finalizers()
+		sharetable.loadtable("h", { text = ("long"):rep(100) })
+		local reader = skynet.newservice("lib_sharetable", "words")
+		eq(skynet.call(reader, "lua", "h"), true)
+		sharetable.loadtable("h", {})
+		skynet.send(reader, "debug", "EXIT")
+		check.wait(function() return skynet.getenv "lib_sharetable_ends" end)
+		eq(history(), 1)
+		skynet.setenv("lib_sharetable_go", "yes")
+		check.wait(function() return history() == 0 end)
+		eq(skynet.getenv "lib_sharetable_last", ("long"):rep(100))
+	end
+	if core.atclose then	-- ours
+		check.case("a version lives as long as finalizers", finalizers)
+	end
 	check.case("queryall", function()
 		local all = sharetable.queryall()
 		assert(all.t and all.s and all.u and all.r)

@@ -58,6 +58,26 @@ check.run(function()
 			eq(more, { 0, 0, 0 })
 		end
 	end)
+	check.case("a service pays for the files that it uses", function()
+		local function cost()
+			local services, before = {}, memory.total()
+			for i = 1, 20 do services[i] = skynet.newservice("memory", "peer") end
+			local bytes = memory.total() - before
+			for _, service in ipairs(services) do skynet.kill(service) end
+			return bytes // 20
+		end
+		cost()
+		local few = cost()
+		for i = 1, 3000 do
+			local name = "./memory_file" .. i .. ".lua"
+			local file = assert(io.open(name, "w"))
+			assert(file:write("return ", i)):close()
+			eq(dofile(name), i)
+			os.remove(name)
+		end
+		local many = cost()
+		assert(many < few + 10000, few .. " bytes, with 3,000 more files loaded " .. many)
+	end)
 	check.case("info", function()
 		local ptr, size = driver.str2p(("x"):rep(1 << 20))
 		local info = memory.info()

@@ -348,3 +348,16 @@ unsafe extern "C-unwind" fn collect_guard(l: *mut lua_State) -> c_int {
     }
     0
 }
+
+/// A function of `skynetx.h`, which upstream's core does not have.
+///
+/// # Safety
+/// `F` is an `Option` of the function's type.
+pub unsafe fn ours<F>(name: &CStr) -> F {
+    const { assert!(size_of::<F>() == size_of::<*mut c_void>()) };
+    // SAFETY: a look-up by name. A null pointer is None, and the rest the caller's promise.
+    unsafe {
+        let found = libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr());
+        core::mem::transmute_copy::<*mut c_void, F>(&found)
+    }
+}

@@ -1,7 +1,6 @@
 //! `skynet.memory`: statistics and switches of the message heap, for `debug_console` and memory tools.
 
-use core::ffi::{CStr, c_int, c_void};
-use core::mem;
+use core::ffi::{CStr, c_int};
 use core::ptr;
 
 use skynet_sys::lua::*;
@@ -10,7 +9,7 @@ use skynet_sys::{
     malloc_memory_block, malloc_used_memory, memory_info_dump,
 };
 
-use crate::luax::{Entry, new_module, set_functions, set_integer};
+use crate::luax::{Entry, new_module, ours, set_functions, set_integer};
 
 /// Allocator counters that `jestat` reports.
 const STATISTICS: [&CStr; 5] = [
@@ -149,19 +148,6 @@ const MAP: [&CStr; 19] = [
 type MapFn = unsafe extern "C" fn(map: *mut usize, size: usize) -> usize;
 type ServicesFn = unsafe extern "C" fn(list: *mut Service, room: usize) -> usize;
 type LeftFn = unsafe extern "C" fn(list: *mut Left, room: usize) -> usize;
-
-/// A function of `skynetx.h`, which upstream's core does not have.
-///
-/// # Safety
-/// `F` is an `Option` of the function's type.
-unsafe fn ours<F>(name: &CStr) -> F {
-    const { assert!(size_of::<F>() == size_of::<*mut c_void>()) };
-    // SAFETY: a look-up by name. A null pointer is None, and the rest the caller's promise.
-    unsafe {
-        let found = libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr());
-        mem::transmute_copy::<*mut c_void, F>(&found)
-    }
-}
 
 /// Where the memory is: a table of bytes, with a table of services in it, or nil if the core does not say.
 unsafe extern "C-unwind" fn map(l: *mut lua_State) -> c_int {

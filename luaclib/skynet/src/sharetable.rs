@@ -8,9 +8,11 @@ use core::ffi::{CStr, c_char, c_int, c_void};
 use core::ptr::null_mut;
 
 use skynet_sys::lua::*;
-use skynet_sys::{lua_clonetable, lua_sharefunction, lua_sharestring, luaL_loadfilex_};
+use skynet_sys::{
+    SkynetContext, lua_clonetable, lua_sharefunction, lua_sharestring, luaL_loadfilex_, skynet_send,
+};
 
-use crate::luax::{Entry, new_module, raise, set_functions, type_error};
+use crate::luax::{Entry, new_module, ours, raise, set_functions, type_error};
 
 const MATRIX: &CStr = c"BOXMATRIXSTATE";
 
@@ -353,6 +355,55 @@ unsafe extern "C-unwind" fn stackvalues(l: *mut lua_State) -> c_int {
     1
 }
 
+/// What a service has to say when its Lua state is gone.
+struct Farewell {
+    ctx: *mut SkynetContext,
+    address: u32,
+    message: Box<[u8]>,
+}
+
+const PTYPE_LUA: c_int = 10;
+
+unsafe extern "C" fn say(farewell: *mut c_void) {
+    // SAFETY: `atclose` made it, and it comes here once. The core copies the message; the service is still there, as
+    // its instance is being released.
+    unsafe {
+        let mut it = Box::from_raw(farewell.cast::<Farewell>());
+        let (bytes, size) = (it.message.as_mut_ptr(), it.message.len());
+        skynet_send(it.ctx, 0, it.address, PTYPE_LUA, 0, bytes.cast(), size);
+    }
+}
+
+/// atclose(address, message): when this state has closed, and its last finalizer has run, the service at `address`
+/// gets the message, of type "lua" and without a session.
+unsafe extern "C-unwind" fn atclose(l: *mut lua_State) -> c_int {
+    type Callback = unsafe extern "C" fn(*mut c_void);
+    type AtClose = unsafe extern "C" fn(*mut lua_State, Callback, *mut c_void) -> c_int;
+    // SAFETY: called by Lua. Nothing raises while the message is ours alone.
+    unsafe {
+        let address = luaL_checkinteger(l, 1) as u32;
+        let mut size = 0;
+        let bytes = luaL_checklstring(l, 2, &mut size);
+        lua_getfield(l, LUA_REGISTRYINDEX, c"skynet_context".as_ptr());
+        let ctx: *mut SkynetContext = lua_touserdata(l, -1).cast();
+        let at_close = ours::<Option<AtClose>>(c"skynetx_atclose");
+        let (Some(at_close), false) = (at_close, ctx.is_null()) else {
+            raise!(l, c"atclose needs a service");
+        };
+        let message = core::slice::from_raw_parts(bytes.cast::<u8>(), size).into();
+        let farewell = Box::into_raw(Box::new(Farewell {
+            ctx,
+            address,
+            message,
+        }));
+        if at_close(l, say, farewell.cast()) == 0 {
+            drop(Box::from_raw(farewell));
+            raise!(l, c"not enough memory");
+        }
+    }
+    0
+}
+
 /// Opens `skynet.sharetable.core`.
 ///
 /// # Safety
@@ -360,6 +411,7 @@ unsafe extern "C-unwind" fn stackvalues(l: *mut lua_State) -> c_int {
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn luaopen_skynet_sharetable_core(l: *mut lua_State) -> c_int {
     const ENTRIES: &[Entry] = &[
+        (c"atclose", atclose),
         (c"clone", clone),
         (c"is_sharedtable", is_sharedtable),
         (c"matrix", matrix),
