@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "share.h"
 
@@ -216,14 +217,15 @@ LUALIB_API int luaL_loadfilex(lua_State *L, const char *filename, const char *mo
 	return LUA_OK;
 }
 
-/* Whether `require` finds a file without a look at the disk, which will not be read. */
+/* Whether `require` finds a file that it will not read: then it need not be opened, which takes twice as long as to
+   ask for it. */
 LUAI_FUNC int luaR_cached(lua_State *L, const char *name) {
 	if (!share_has_seed(L) || mode_of(L) == MODE_OFF)
 		return 0;
 	pthread_mutex_lock(&cache.lock);
 	int found = *place_of(name) != NULL;
 	pthread_mutex_unlock(&cache.lock);
-	return found;
+	return found && access(name, R_OK) == 0;
 }
 
 /* ---- the module ---- */

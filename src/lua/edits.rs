@@ -200,10 +200,26 @@ const EDITS: &[Edit] = &[
              static int readable (const char *filename) {\n",
         ),
     ),
+    // `require` has the short cut, `package.searchpath` has not
+    edit(
+        "loadlib.c",
+        "static const char *searchpath (lua_State *L, const char *name,\n",
+        Replace("static const char *searchpath (lua_State *L, int loads, const char *name,\n"),
+    ),
+    edit(
+        "loadlib.c",
+        "  const char *f = searchpath(L, luaL_checkstring(L, 1),\n",
+        Replace("  const char *f = searchpath(L, 0, luaL_checkstring(L, 1),\n"),
+    ),
+    edit(
+        "loadlib.c",
+        "  return searchpath(L, name, path, \".\", dirsep);\n",
+        Replace("  return searchpath(L, 1, name, path, \".\", dirsep);\n"),
+    ),
     edit(
         "loadlib.c",
         "    if (readable(filename))  /* does file exist and is readable? */\n",
-        Replace("    if (luaR_cached(L, filename) || readable(filename))\n"),
+        Replace("    if ((loads && luaR_cached(L, filename)) || readable(filename))\n"),
     ),
     edit(
         "loadlib.c",
