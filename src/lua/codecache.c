@@ -157,6 +157,11 @@ static int no_memory(lua_State *L) {
 	return LUA_ERRMEM;
 }
 
+static int push_text(lua_State *L) {
+	lua_pushstring(L, lua_touserdata(L, 1));
+	return 1;
+}
+
 /* Compiles a file. On success it has a chunk, otherwise the message is pushed. */
 static int compile(lua_State *L, const char *name, const char *mode, struct chunk **chunk) {
 #if LUA_VERSION_NUM == 504
@@ -173,11 +178,16 @@ static int compile(lua_State *L, const char *name, const char *mode, struct chun
 		if (*chunk == NULL)
 			status = LUA_ERRMEM;
 	}
-	char *text = status == LUA_OK || status == LUA_ERRMEM ? NULL : strdup(lua_tostring(other, -1));
+	if (status != LUA_OK) {
+		/* protected, as it may not fit, and the other state must be closed */
+		const char *text = status == LUA_ERRMEM ? "not enough memory" : lua_tostring(other, -1);
+		lua_pushcfunction(L, push_text);
+		lua_pushlightuserdata(L, (void *)text);
+		int pushed = lua_pcall(L, 1, 1, 0);
+		if (pushed != LUA_OK)
+			status = pushed;
+	}
 	lua_close(other);
-	if (status != LUA_OK)
-		lua_pushstring(L, text != NULL ? text : "not enough memory");
-	free(text);
 	return status;
 }
 

@@ -3,6 +3,7 @@
 
 local skynet = require "skynet"
 local cache = require "skynet.codecache"
+local memory = require "skynet.memory"
 local check = dofile "./test/lua/support/check.lua"
 
 local eq = check.eq
@@ -25,6 +26,19 @@ if (...) == "user" then
 				collectgarbage()
 			end
 			skynet.ret(skynet.pack(f and f()))
+		end)
+	end)
+	return
+elseif (...) == "poor" then
+	-- has no room for the message of an error
+	skynet.memlimit(2 << 20)
+	skynet.start(function()
+		skynet.dispatch("lua", function(_, _, file)
+			local before, f, text = memory.current(), nil, nil
+			for _ = 1, 30 do
+				f, text = loadfile(file)
+			end
+			skynet.ret(skynet.pack(f, text, memory.current() - before))
 		end)
 	end)
 	return
@@ -59,6 +73,17 @@ check.run(function()
 		eq(loadfile(name), nil)
 		write "return 3"
 		eq(loadfile(name)(), 3)
+	end)
+	check.case("a failure whose message does not fit leaves nothing behind", function()
+		cache.drop(name)
+		write("return x " .. ("y"):rep(3 << 20))	-- the message has all of the word
+		local poor = skynet.newservice("codecache", "poor")
+		local f, text, grown = skynet.call(poor, "lua", name)
+		eq(f, nil)
+		eq(text, "not enough memory")
+		assert(grown < 30 << 20, grown)	-- 0 in a build that does not count
+		skynet.send(poor, "debug", "EXIT")
+		write "return 3"
 	end)
 	check.case("EXIST stores nothing", function()
 		cache.drop(name)
