@@ -243,6 +243,19 @@ const EDITS: &[Edit] = &[
         "case ctb(LUA_VLNGSTR):\n",
         Before("case ctb(LUA_VSHRSTR): return eqshrstr(tsvalue(k1), keystrval(n2));\n    "),
     ),
+    // a removed key is known by its address only, which may be that of the pooled string
+    edit(
+        "ltable.c",
+        "    const TValue *n = getgeneric(t, key, 1);\n",
+        After(
+            "    if (l_unlikely(isabstkey(n)) && ttisshrstring(key)) {\n\
+             \u{20}     TString *ts = tsvalue(key);\n\
+             \u{20}     ts = luaR_name(G(L), getshrstr(ts), (size_t)ts->shrlen, ts->hash);\n\
+             \u{20}     if (ts != NULL) {\n        TValue pooled;\n\
+             \u{20}       setsvalue(L, &pooled, ts);\n\
+             \u{20}       n = getgeneric(t, &pooled, 1);\n      }\n    }\n",
+        ),
+    ),
     edit(
         "ltm.c",
         "    events->flags |= cast_byte(1u<<event);  /* cache this fact */\n",
