@@ -184,6 +184,8 @@ impl Subject {
             "thread = 4\nharbor = 0\ncpath = \"{dir}/?.so\"\nlogservice = \"apilog\"\n\
              logpath = \"{dir}/logs/{name}\"\ncase_from_config = \"a value\"\n"
         );
+        // The driver's one callback takes long; a line about it could come between those a case looks at.
+        text += "sk_endless_seconds = 3600\n";
         // As in `common`: counters begin just below their limits.
         if self.dir.ends_with("api-ours")
             && std::env::var_os("SKYNET_TEST_WRAP").is_some_and(|value| value == "1")
@@ -409,7 +411,7 @@ on_both! {
         on.group("msglog", &[]);
     }
     endless(on) {
-        on.group("endless", &[]);
+        on.group("endless", &[("sk_endless_seconds", "5")]);
     }
 
     socket(on) {

@@ -181,9 +181,11 @@ end
 
 local NONE = {}	-- in the place of a table that has no successor
 
--- old table -> the table at the same path, of a table and all below it
+-- old table -> the table at the same path, of a table and all below it.  Of several paths the first with a successor
+-- counts, in whatever order they come; below it there may be successors where there were none before.
 local function pair_up(old, new, map)
-	if map[old] ~= nil then
+	local known = map[old]
+	if known ~= nil and (known ~= NONE or new == NONE) then
 		return
 	end
 	map[old] = new

@@ -202,10 +202,26 @@ const EDITS: &[Edit] = &[
              static int readable (const char *filename) {\n",
         ),
     ),
+    // `require` has the short cut, `package.searchpath` has not
+    edit(
+        "loadlib.c",
+        "static const char *searchpath (lua_State *L, const char *name,\n",
+        Replace("static const char *searchpath (lua_State *L, int loads, const char *name,\n"),
+    ),
+    edit(
+        "loadlib.c",
+        "  const char *f = searchpath(L, luaL_checkstring(L, 1),\n",
+        Replace("  const char *f = searchpath(L, 0, luaL_checkstring(L, 1),\n"),
+    ),
+    edit(
+        "loadlib.c",
+        "  return searchpath(L, name, path, \".\", dirsep);\n",
+        Replace("  return searchpath(L, 1, name, path, \".\", dirsep);\n"),
+    ),
     edit(
         "loadlib.c",
         "    if (readable(filename))  /* does file exist and is readable? */\n",
-        Replace("    if (luaR_cached(L, filename) || readable(filename))\n"),
+        Replace("    if ((loads && luaR_cached(L, filename)) || readable(filename))\n"),
     ),
     edit(
         "loadlib.c",
@@ -228,6 +244,19 @@ const EDITS: &[Edit] = &[
         "ltable.c",
         "case ctb(LUA_VLNGSTR):\n",
         Before("case ctb(LUA_VSHRSTR): return eqshrstr(tsvalue(k1), keystrval(n2));\n    "),
+    ),
+    // a removed key is known by its address only, which may be that of the pooled string
+    edit(
+        "ltable.c",
+        "    const TValue *n = getgeneric(t, key, 1);\n",
+        After(
+            "    if (l_unlikely(isabstkey(n)) && ttisshrstring(key)) {\n\
+             \u{20}     TString *ts = tsvalue(key);\n\
+             \u{20}     ts = luaR_name(G(L), getshrstr(ts), (size_t)ts->shrlen, ts->hash);\n\
+             \u{20}     if (ts != NULL) {\n        TValue pooled;\n\
+             \u{20}       setsvalue(L, &pooled, ts);\n\
+             \u{20}       n = getgeneric(t, &pooled, 1);\n      }\n    }\n",
+        ),
     ),
     edit(
         "ltm.c",

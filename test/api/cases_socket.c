@@ -109,6 +109,24 @@ quiet(struct side *s, int line)
 	check_int(agent_count(s->a), s->at, __FILE__, line, "events");
 }
 
+/* The row of an id, cleared when it is not listed; the list is in order. */
+static struct socket_info
+row(int id)
+{
+	struct socket_info found, *list = skynet_socket_info();
+	int slot = 65536;
+	memset(&found, 0, sizeof(found));
+	for (struct socket_info *at = list; at; at = at->next) {
+		CHECK(at->id % 65536 < slot);
+		slot = at->id % 65536;
+		if (at->id == id)
+			found = *at;
+	}
+	if (list)
+		socket_info_release(list);
+	return found;
+}
+
 /* ---- the other end ---- */
 
 static struct sockaddr_in
@@ -918,7 +936,8 @@ owner_is_gone(void)
 	put(fd, "lost", 4);
 	CHECK_INT(send_high(id, "still", 5), 0);
 	CHECK_INT(get(fd, text, 5), 5);
-	pause_ms(30);
+	/* read for the one who is gone */
+	WAIT_UNTIL(row(id).read == 4);
 	skynet_socket_start(a.a->ctx, id);
 	EXPECT(&a, CONNECT, id, 0, "transfer");
 	put(fd, "found", 5);
@@ -1155,24 +1174,6 @@ udp_destinations(void)
 }
 
 /* ---- snapshots ---- */
-
-/* The row of an id, cleared when it is not listed; the list is in order. */
-static struct socket_info
-row(int id)
-{
-	struct socket_info found, *list = skynet_socket_info();
-	int slot = 65536;
-	memset(&found, 0, sizeof(found));
-	for (struct socket_info *at = list; at; at = at->next) {
-		CHECK(at->id % 65536 < slot);
-		slot = at->id % 65536;
-		if (at->id == id)
-			found = *at;
-	}
-	if (list)
-		socket_info_release(list);
-	return found;
-}
 
 static void
 snapshots(void)

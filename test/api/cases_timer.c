@@ -36,26 +36,42 @@ at_once(void)
 	CHECK_INT(skynet_timeout(a->handle, -1, 11), -1);
 }
 
-static void
-order(void)
+/* Whether all was set in one tick; otherwise the order is not known and there is nothing to see. */
+static bool
+in_order(void)
 {
 	/* due at, then in the order they were set */
 	static const int delay[] = { 9, 3, 5, 3, 1, 9, 5, 3, 1, 20, 2, 2 };
 	static const int expected[] = { 4, 8, 10, 11, 1, 3, 7, 2, 6, 0, 5, 9 };
 	enum { N = sizeof delay / sizeof delay[0] };
 	struct agent *a = agent_new();
+	/* a tick that is new, but not so new that timers might not know of it */
+	uint64_t now = skynet_now();
+	while (skynet_now() == now) {
+	}
+	pause_ms(1);
+	now = skynet_now();
 	double start = monotonic();
 	for (int i = 0; i < N; i++)
 		CHECK_INT(skynet_timeout(a->handle, delay[i], 100 + i), 100 + i);
-	/* all of them in the same tick, or the order is not known */
-	bool quick = monotonic() - start < 0.002;
-	agent_mail(a, N - 1);
-	CHECK(monotonic() - start >= 0.19);
+	bool quick = skynet_now() == now;
 	if (quick) {
+		agent_mail(a, N - 1);
+		CHECK(monotonic() - start >= 0.19);
 		for (int i = 0; i < N; i++)
 			CHECK_INT(agent_mail(a, i).session, 100 + expected[i]);
 	}
 	agent_kill(a);
+	return quick;
+}
+
+static void
+order(void)
+{
+	int tries = 0;
+	while (!in_order() && ++tries < 50) {
+	}
+	CHECK(tries < 50);
 }
 
 /* Not before (n-1) ticks, and not long after n. */
@@ -67,12 +83,12 @@ delays(void)
 		double start = monotonic(), waited;
 		skynet_timeout(a->handle, n, n);
 		int before = agent_count(a);
-		while (agent_count(a) == before && monotonic() - start < 5)
+		while (agent_count(a) == before && monotonic() - start < 20)
 			pause_ms(1);
 		waited = monotonic() - start;
 		CHECK(waited >= 0.010 * (n - 1) - 0.001);
 		/* generous: the machine may be busy */
-		CHECK(waited < 0.010 * n + 2);
+		CHECK(waited < 0.010 * n + 15);
 	}
 	agent_kill(a);
 }

@@ -45,6 +45,31 @@ at_once(void)
 	CHECK_INT(timeout_ms(a->handle, 5, 11), 11);
 }
 
+/* The latest comes first, if all are set before their times can pass each other; otherwise there is nothing to see. */
+static bool
+in_order(void)
+{
+	struct agent *a = agent_new();
+	double start = monotonic();
+	for (int i = 0; i < 8; i++)
+		timeout_ms(a->handle, 40 - 5 * i, i);
+	bool quick = monotonic() - start < 0.003;
+	for (int i = 0; i < 8 && quick; i++)
+		CHECK_INT(agent_mail(a, i).session, 7 - i);
+	agent_kill(a);
+	return quick;
+}
+
+/* Tries until it was quick. */
+static void
+quickly(bool (*f)(void))
+{
+	int tries = 0;
+	while (!f() && ++tries < 50) {
+	}
+	CHECK(tries < 50);
+}
+
 /* Never before, and in order. */
 static void
 not_early(void)
@@ -59,35 +84,48 @@ not_early(void)
 		CHECK(monotonic() - start >= 0.001 * ms);
 		CHECK_INT(agent_count(a), before + 1);
 	}
-	int before = agent_count(a);
-	for (int i = 0; i < 8; i++)
-		timeout_ms(a->handle, 40 - 5 * i, i);
-	for (int i = 0; i < 8; i++)
-		CHECK_INT(agent_mail(a, before + i).session, 7 - i);
 	agent_kill(a);
+	quickly(in_order);
 }
 
-static void
-taken_back(void)
+/* Whether it was in time; otherwise there is nothing to see. */
+static bool
+taken_back_in_time(void)
 {
+	/* what is taken back, of whom, and whether it was there */
+	static const struct {
+		uint32_t other;
+		int session, there;
+	} back[] = { { 1, 1, 0 }, { 0, 1, 1 }, { 0, 1, 0 }, { 0, 2, 1 }, { 0, 4, 1 }, { 0, 5, 1 } };
+	enum { N = sizeof back / sizeof back[0] };
+	int got[N];
 	struct agent *a = agent_new();
 	CHECK_INT(timeout_cancel(a->handle, 1), 0);
+	double start = monotonic();
 	skynet_timeout(a->handle, 3, 1);
 	timeout_ms(a->handle, 30, 2);
 	skynet_timeout(a->handle, 3, 3);
 	skynet_timeout(a->handle, INT32_MAX, 4);
 	timeout_ms(a->handle, INT32_MAX, 5);
-	CHECK_INT(timeout_cancel(a->handle + 1, 1), 0);
-	CHECK_INT(timeout_cancel(a->handle, 1), 1);
-	CHECK_INT(timeout_cancel(a->handle, 1), 0);
-	CHECK_INT(timeout_cancel(a->handle, 2), 1);
-	CHECK_INT(timeout_cancel(a->handle, 4), 1);
-	CHECK_INT(timeout_cancel(a->handle, 5), 1);
-	CHECK_INT(agent_mail(a, 0).session, 3);
-	pause_ms(60);
-	CHECK_INT(agent_count(a), 1);
-	CHECK_INT(timeout_cancel(a->handle, 3), 0);
+	for (int i = 0; i < N; i++)
+		got[i] = timeout_cancel(a->handle + back[i].other, back[i].session);
+	bool quick = monotonic() - start < 0.010;
+	if (quick) {
+		for (int i = 0; i < N; i++)
+			CHECK_INT(got[i], back[i].there);
+		CHECK_INT(agent_mail(a, 0).session, 3);
+		pause_ms(60);
+		CHECK_INT(agent_count(a), 1);
+		CHECK_INT(timeout_cancel(a->handle, 3), 0);
+	}
 	agent_kill(a);
+	return quick;
+}
+
+static void
+taken_back(void)
+{
+	quickly(taken_back_in_time);
 }
 
 enum { EACH = 20000 };

@@ -3,9 +3,10 @@
 
 local skynet = require "skynet"
 local cache = require "skynet.codecache"
+local memory = require "skynet.memory"
 local check = dofile "./test/lua/support/check.lua"
 
-local eq = check.eq
+local eq, raises = check.eq, check.raises
 
 local name = os.tmpname()
 local function write(text)
@@ -25,6 +26,19 @@ if (...) == "user" then
 				collectgarbage()
 			end
 			skynet.ret(skynet.pack(f and f()))
+		end)
+	end)
+	return
+elseif (...) == "poor" then
+	-- has no room for the message of an error
+	skynet.memlimit(2 << 20)
+	skynet.start(function()
+		skynet.dispatch("lua", function(_, _, file)
+			local before, text = memory.current(), nil
+			for _ = 1, 30 do
+				text = select(-1, pcall(loadfile, file))
+			end
+			skynet.ret(skynet.pack(text, memory.current() - before))
 		end)
 	end)
 	return
@@ -59,6 +73,16 @@ check.run(function()
 		eq(loadfile(name), nil)
 		write "return 3"
 		eq(loadfile(name)(), 3)
+	end)
+	check.case("a failure whose message does not fit leaves nothing behind", function()
+		cache.drop(name)
+		write("return x " .. ("y"):rep(3 << 20))	-- the message has all of the word
+		local poor = skynet.newservice("codecache", "poor")
+		local text, grown = skynet.call(poor, "lua", name)
+		eq(text, "not enough memory")
+		assert(grown < 30 << 20, grown)	-- 0 in a build that does not count
+		skynet.send(poor, "debug", "EXIT")
+		write "return 3"
 	end)
 	check.case("EXIST stores nothing", function()
 		cache.drop(name)
@@ -117,6 +141,23 @@ check.run(function()
 		made = nil
 		collectgarbage()
 		eq(cache.stat().chunks, before)
+	end)
+	check.case("next with a removed key of which there is a copy", function()
+		-- made before the file has it as a constant
+		local mine = { ("own_").."key1", ("own_").."key2", ("own_").."key3" }
+		write "return { own_key1 = 1, own_key2 = 2, own_key3 = 3 }"
+		cache.drop(name)
+		local t = loadfile(name)()
+		for _, key in ipairs(mine) do
+			eq(t[key] ~= nil, true)
+			t[key] = nil
+		end
+		collectgarbage()
+		for _, key in ipairs(mine) do
+			eq(next(t, key), nil)
+		end
+		raises("invalid key to 'next'", next, t, "no such " .. "key")
+		eq(next(t), nil)
 	end)
 	check.case("another service", function()
 		write "return 9"

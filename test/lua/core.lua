@@ -353,8 +353,8 @@ local function small_functions()
 		eq({ math.type(now), math.type(hpc) }, { "integer", "integer" })
 		skynet.sleep(10)
 		local ticks, nanoseconds = core.now() - now, core.hpc() - hpc
-		assert(ticks >= 9 and ticks < 200, ticks)
-		assert(nanoseconds > 80000000 and nanoseconds < 2000000000, nanoseconds)
+		assert(ticks >= 9 and ticks < 2000, ticks)
+		assert(nanoseconds > 80000000 and nanoseconds < 20000000000, nanoseconds)
 	end)
 	check.case("plain functions work from anywhere", function()
 		local names = { "tostring", "pack", "unpack", "packstring", "trash", "now", "hpc" }

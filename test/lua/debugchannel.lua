@@ -58,14 +58,24 @@ local function channels()
 	end)
 	check.case("timeout is in tenths of a second", function()
 		local a = channel.create()
-		local before = core.hpc()
-		results(table.pack(a:read(1)))
-		local ms = (core.hpc() - before) // 1000000
+		-- The shortest of some times, in ms, or the first below the limit: the machine may be busy.
+		local function best(limit, f)
+			local least = math.huge
+			for _ = 1, 5 do
+				local before = core.hpc()
+				f()
+				least = math.min(least, (core.hpc() - before) // 1000000)
+				if least < limit then break end
+			end
+			return least
+		end
+		local ms = best(1000, function() results(table.pack(a:read(1))) end)
 		assert(ms >= 95 and ms < 1000, ms)
-		before = core.hpc()
-		a:read()
-		a:read(0)
-		assert(core.hpc() - before < 50000000)
+		ms = best(50, function()
+			a:read()
+			a:read(0)
+		end)
+		assert(ms < 50, ms)
 	end)
 	check.case("one peer only", function()
 		local a, ptr = channel.create()

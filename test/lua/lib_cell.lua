@@ -25,6 +25,11 @@ local function slow()
 	skynet.sleep(10)
 end
 
+-- Longer than anybody waits for it.
+local function boots()
+	require "skynet".sleep(3000)
+end
+
 local function fails()
 	error "on purpose"
 end
@@ -83,8 +88,15 @@ check.run(function()
 		local provider = skynet.uniqueservice "service_provider"
 		eq(skynet.call(provider, "lua", "test", "lib_echo"), service.query "lib_echo")
 		eq((skynet.call(provider, "lua", "test", "lib_nobody")), nil)
-		skynet.fork(service.new, "lib_booting", slow)
-		skynet.sleep(2)
-		results(table.pack(skynet.call(provider, "lua", "test", "lib_booting")), nil, true)
+		skynet.fork(service.new, "lib_booting", boots)
+		local answer
+		for _ = 1, 250 do	-- until the provider has heard of it
+			answer = table.pack(skynet.call(provider, "lua", "test", "lib_booting"))
+			if answer[2] then
+				break
+			end
+			skynet.sleep(1)
+		end
+		results(answer, nil, true)
 	end)
 end)

@@ -174,13 +174,11 @@ local function servers()
 			call("start", clients[i][2])
 			call("stop", clients[i][2])
 		end
-		skynet.sleep(5)
-		inbox = {}
+		for _ = 1, 3 do eq((next_event()), "disconnect") end
 		local id, fd = connect()
 		socket.close(id)
 		call("stop", fd)
-		skynet.sleep(3)
-		inbox = {}
+		results(table.pack(next_event()), "disconnect", fd)
 	end)
 	case("unknown fds", function()
 		call("start", 0x7f0000)
@@ -199,8 +197,7 @@ local function servers()
 		raises("call failed", call, "open", { port = 0 })
 		socket.close(id)
 		call("stop", fd)
-		skynet.sleep(3)
-		inbox = {}
+		results(table.pack(next_event()), "disconnect", fd)
 		skynet.kill(gate)
 	end)
 	case("embedded", function()

@@ -324,6 +324,12 @@ local function closing()
 		local last
 		skynet.fork(function() last = table.pack(socket.readline(b)) end)
 		socket.write(a, "unfinished")
+		-- What arrives behind a close is nobody's.
+		check.wait(function()
+			for _, row in ipairs(socket.netstat()) do
+				if row.id == b then return row.read == 10 end
+			end
+		end)
 		skynet.sleep(2)
 		socket.close(b)
 		results(last, false, "unfinished")

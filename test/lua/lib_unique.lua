@@ -11,6 +11,13 @@ local SLOW <const>, RAISE <const>, LATE <const> = "./lib_unique", "././lib_uniqu
 if mode == "slow" then
 	skynet.start(function() skynet.sleep(20) end)
 	return
+elseif mode == "held" then
+	-- It starts when the test says so, by a key that is never taken back, and does not wait for ever.
+	skynet.start(function()
+		skynet.setenv("lib_unique_held", "yes")
+		repeat skynet.sleep(1) until skynet.getenv "lib_unique_go" or skynet.now() > 25 * 100
+	end)
+	return
 elseif mode == "raise" then
 	skynet.start(function() error "on purpose" end)
 	return
@@ -80,13 +87,14 @@ check.run(function()
 		assert(list.lib_unique_no_such_service:find "^Error: .*call failed$")
 	end)
 	case("LIST while launching", function()
-		skynet.fork(skynet.uniqueservice, SLOW, "slow")
-		skynet.sleep(2)
+		skynet.fork(skynet.uniqueservice, SLOW, "held")
+		check.wait(function() return skynet.getenv "lib_unique_held" end)
 		skynet.fork(skynet.queryservice, SLOW)
 		skynet.sleep(2)
 		local text = manager "LIST"[SLOW]
 		assert(text:find("^Init as :%x+\nstack traceback:\n.*\nLaunching from :00000008\nstack traceback:\n.*"
 			.. "\nQuerying:\n:00000008 stack traceback:\n"), text)
+		skynet.setenv("lib_unique_go", "yes")
 		local handle = skynet.uniqueservice(SLOW)
 		eq(manager "LIST"[SLOW], skynet.address(handle))
 	end)

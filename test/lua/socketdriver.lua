@@ -346,7 +346,7 @@ local function tcp()
 		expect(client, socketmsg.CLOSE, 0, "")
 		expect(server, socketmsg.CLOSE, 0, "")
 		driver.close(server)
-		skynet.sleep(5)
+		check.wait(function() return not info_of(server) end)
 		eq(driver.send(client, "x"), false)
 		eq(driver.send(server, "x"), false)
 		eq(driver.lsend(server, driver.str2p("x")), false)
@@ -600,7 +600,10 @@ end
 local function adopted()
 	check.case("bind", function()
 		local before = descriptors()
-		local command = io.popen "sleep 0.2; echo from a pipe"
+		-- It speaks when the file is there, or after a while: a command that waits for ever would be left behind.
+		local flag = "./socketdriver_go"
+		local command = io.popen("n=0; while [ ! -e " .. flag .. " ] && [ $n -lt 500 ]; do sleep 0.05; n=$((n+1)); done; "
+			.. "echo from a pipe")
 		local pipe
 		for fd, what in pairs(descriptors()) do
 			-- The listing has a pipe of its own, made later.
@@ -610,10 +613,12 @@ local function adopted()
 		assert(id > 0)
 		expect(id, socketmsg.CONNECT, 0, "binding")
 		eq(info_of(id).type, "BIND")
+		assert(io.open(flag, "w")):close()
 		eq(receive(id, 12), "from a pipe\n")
 		expect(id, socketmsg.CLOSE)
 		driver.close(id)
 		command:close()
+		os.remove(flag)
 	end)
 end
 

@@ -152,6 +152,13 @@ unsafe fn open_libraries(state: *mut lua_State, service: &Service) {
         lua::lua_setfield(state, registry, c"LUA_NOENV".as_ptr());
         lua::luaL_openlibs(state);
 
+        // The same in all states. Before a script can have replaced it.
+        if LOADFILE.get().is_none() {
+            lua::lua_getglobal(state, c"loadfile".as_ptr());
+            let _ = LOADFILE.set(lua::lua_tocfunction(state, -1)); // somebody else may have been faster
+            lua::lua_pop(state, 1);
+        }
+
         lua::lua_getglobal(state, c"coroutine".as_ptr());
         profile::replace_standard(state);
 
@@ -160,9 +167,11 @@ unsafe fn open_libraries(state: *mut lua_State, service: &Service) {
 
         // Most services have no use for these two.
         lua::lua_getfield(state, registry, c"_PRELOAD".as_ptr());
-        lua::lua_pushcfunction(state, profile::open);
-        lua::lua_setfield(state, -2, c"skynet.profile".as_ptr());
-        lua::lua_pushcfunction(state, codecache());
+        lua::lua_insert(state, -2);
+        profile::push_open(state);
+        lua::lua_setfield(state, -3, c"skynet.profile".as_ptr());
+        lua::lua_pop(state, 1);
+        lua::lua_pushcfunction(state, open_codecache);
         lua::lua_setfield(state, -2, c"skynet.codecache".as_ptr());
         // All services have use for this one, and a search is slow.
         if let Some(open) = core_module(service.context()) {
@@ -210,7 +219,24 @@ fn readable(path: &str, module: &str) -> Option<String> {
         .find(|file| std::fs::File::open(file).is_ok())
 }
 
-/// The open function of `skynet.codecache`. An executable with a stock Lua has none.
+/// The standard `loadfile`.
+static LOADFILE: OnceLock<Option<lua::lua_CFunction>> = OnceLock::new();
+
+/// Lua open function of `skynet.codecache`.
+unsafe extern "C-unwind" fn open_codecache(state: *mut lua_State) -> c_int {
+    // SAFETY: called by Lua; nothing is owned here. What the library opens is a table.
+    unsafe {
+        lua::lua_pushcfunction(state, codecache());
+        lua::lua_call(state, 0, 1);
+        if let Some(loadfile) = LOADFILE.get().copied().flatten() {
+            lua::lua_pushcfunction(state, loadfile);
+            lua::lua_setfield(state, -2, c"loadfile".as_ptr());
+        }
+    }
+    1
+}
+
+/// The code cache of the executable. One with a stock Lua has none.
 fn codecache() -> lua::lua_CFunction {
     // SAFETY: a plain look-up by name; if the symbol exists it is this Lua function.
     unsafe {
@@ -229,13 +255,11 @@ unsafe extern "C-unwind" fn no_codecache(state: *mut lua_State) -> c_int {
     }
     // SAFETY: called by Lua; nothing is owned here.
     unsafe {
-        lua::lua_createtable(state, 0, 3);
+        lua::lua_createtable(state, 0, 3); // with `loadfile`
         for name in [c"clear", c"mode"] {
             lua::lua_pushcfunction(state, nothing);
             lua::lua_setfield(state, -2, name.as_ptr());
         }
-        lua::lua_getglobal(state, c"loadfile".as_ptr());
-        lua::lua_setfield(state, -2, c"loadfile".as_ptr());
     }
     1
 }

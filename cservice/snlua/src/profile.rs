@@ -19,25 +19,42 @@ const SERVICE: c_int = lua_upvalueindex(1);
 /// Of the functions that `wrap` makes.
 const COROUTINE: c_int = lua_upvalueindex(2);
 
+/// The standard functions that ours stand in for.
+const REPLACED: [&CStr; 2] = [c"resume", c"wrap"];
+
 unsafe extern "C-unwind" {
     // The bindings have it for one of the two Lua versions only.
     fn lua_closethread(state: *mut lua_State, from: *mut lua_State) -> c_int;
 }
 
-/// Lua open function.
-pub unsafe extern "C-unwind" fn open(state: *mut lua_State) -> c_int {
-    const FUNCTIONS: [(&CStr, lua::lua_CFunction); 4] = [
-        (c"start", start),
-        (c"stop", stop),
-        (c"resume", resume),
-        (c"wrap", wrap),
-    ];
+/// Lua open function. Its upvalues are what `replace_standard` has made: `resume` and `wrap` are the same
+/// functions here and there, whatever a script has put into the table `coroutine` since.
+unsafe extern "C-unwind" fn open(state: *mut lua_State) -> c_int {
     // SAFETY: called by Lua; nothing is owned here.
     unsafe {
-        lua::lua_createtable(state, 0, FUNCTIONS.len() as c_int);
-        set_functions(state, &FUNCTIONS);
+        lua::lua_createtable(state, 0, 4);
+        set_functions(state, &[(c"start", start), (c"stop", stop)]);
+        for (upvalue, name) in (1..).zip(REPLACED) {
+            lua::lua_pushvalue(state, lua_upvalueindex(upvalue));
+            lua::lua_setfield(state, -2, name.as_ptr());
+        }
     }
     1
+}
+
+/// Pushes the open function. After `replace_standard`, with the same table on top and three free slots. May raise.
+///
+/// # Safety
+/// As for `replace_standard`.
+pub unsafe fn push_open(state: *mut lua_State) {
+    // SAFETY: as the caller promises.
+    unsafe {
+        let table = lua::lua_gettop(state);
+        for name in REPLACED {
+            lua::lua_getfield(state, table, name.as_ptr());
+        }
+        lua::lua_pushcclosure(state, open, REPLACED.len() as c_int);
+    }
 }
 
 /// Puts `resume` and `wrap` into the table on top of the stack.
@@ -46,7 +63,7 @@ pub unsafe extern "C-unwind" fn open(state: *mut lua_State) -> c_int {
 /// A state of this module, after `boot` has noted the service, with two free slots. May raise.
 pub unsafe fn replace_standard(state: *mut lua_State) {
     // SAFETY: as the caller promises.
-    unsafe { set_functions(state, &[(c"resume", resume), (c"wrap", wrap)]) };
+    unsafe { set_functions(state, &[(REPLACED[0], resume), (REPLACED[1], wrap)]) };
 }
 
 unsafe fn set_functions(state: *mut lua_State, functions: &[(&CStr, lua::lua_CFunction)]) {

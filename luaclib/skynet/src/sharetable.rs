@@ -12,7 +12,7 @@ use skynet_sys::{
     SkynetContext, lua_clonetable, lua_sharefunction, lua_sharestring, luaL_loadfilex_, skynet_send,
 };
 
-use crate::luax::{Entry, new_module, ours, raise, set_functions, type_error};
+use crate::luax::{Entry, check_pointer, new_module, ours, raise, set_functions, type_error};
 
 const MATRIX: &CStr = c"BOXMATRIXSTATE";
 
@@ -216,6 +216,36 @@ unsafe fn check_matrix<'a>(l: *mut lua_State) -> &'a mut *mut lua_State {
     unsafe { &mut *luaL_checkudata(l, 1, MATRIX.as_ptr()).cast::<*mut lua_State>() }
 }
 
+/// Runs in the matrix with an error object: makes a text of it.
+unsafe extern "C-unwind" fn describe(l: *mut lua_State) -> c_int {
+    // SAFETY: called by `matrix`.
+    unsafe {
+        let text = lua_type(l, 1) == LUA_TSTRING
+            || lua_type(l, 1) == LUA_TNUMBER
+            || luaL_callmeta(l, 1, c"__tostring".as_ptr()) != 0 && lua_type(l, -1) == LUA_TSTRING;
+        if !text {
+            let kind = lua_typename(l, lua_type(l, 1));
+            lua_pushfstring(l, c"(error object is a %s value)".as_ptr(), kind);
+        }
+        lua_tolstring(l, -1, null_mut());
+    }
+    1
+}
+
+/// Runs in the caller's state with a matrix: copies the text on top of the matrix's stack.
+unsafe extern "C-unwind" fn push_text(l: *mut lua_State) -> c_int {
+    // SAFETY: called by `matrix`. To ask for a string as a string needs no memory of the matrix.
+    unsafe {
+        let own: *mut lua_State = lua_touserdata(l, 1).cast();
+        let mut text = c"(no error message)".as_ptr();
+        if lua_type(own, -1) == LUA_TSTRING {
+            text = lua_tolstring(own, -1, null_mut());
+        }
+        lua_pushstring(l, text);
+    }
+    1
+}
+
 /// matrix(source, ...) -> matrix
 unsafe extern "C-unwind" fn matrix(l: *mut lua_State) -> c_int {
     const METHODS: &[Entry] = &[(c"close", close), (c"getptr", getptr), (c"size", size)];
@@ -253,9 +283,13 @@ unsafe extern "C-unwind" fn matrix(l: *mut lua_State) -> c_int {
             copy_argument(l, arg, own);
         }
         if lua_pcall(own, top, 1, 0) != LUA_OK {
-            *state = own; // the message is pushed first, and that may raise
-            lua_pushstring(l, lua_tostring(own, -1));
-            *state = null_mut();
+            lua_pushcclosure(own, describe, 0);
+            lua_insert(own, -2);
+            lua_pcall(own, 1, 1, 0);
+            // Nothing may raise here before the state is closed.
+            lua_pushcclosure(l, push_text, 0);
+            lua_pushlightuserdata(l, own.cast());
+            lua_pcall(l, 1, 1, 0);
             lua_close(own);
             lua_error(l);
         }
@@ -309,11 +343,10 @@ unsafe extern "C-unwind" fn size(l: *mut lua_State) -> c_int {
 unsafe extern "C-unwind" fn clone(l: *mut lua_State) -> c_int {
     // SAFETY: called by Lua; a script passes what `getptr` has given.
     unsafe {
-        let table = lua_touserdata(l, 1);
-        if table.is_null() {
-            type_error(l, 1, c"userdata");
+        if lua_type(l, 1) != LUA_TLIGHTUSERDATA {
+            type_error(l, 1, c"light userdata"); // a full one points at something else
         }
-        lua_clonetable(l, table);
+        lua_clonetable(l, check_pointer(l, 1));
     }
     1
 }
