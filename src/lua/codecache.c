@@ -300,12 +300,12 @@ static int cache_refresh(lua_State *L) {
 	return 1;
 }
 
-/* What states share: compiled files and strings. For the core, which adds up where memory is. */
+/* What states share: compiled files, strings and tables. For the core, which adds up where memory is. */
 l_hidden size_t luaR_sharedbytes(void) {
 	size_t count, chunks, strings;
 	chunk_size(&count, &chunks);
 	share_pool_size(&count, &strings);
-	return chunks + strings;
+	return chunks + strings + share_table_bytes();
 }
 
 /* stat() -> table: files cached, compiled files in memory and their bytes, strings and theirs */

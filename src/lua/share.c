@@ -383,7 +383,17 @@ l_noret luaR_refuseraw(lua_State *L) {
 	luaG_runerror(L, "attempt to change a shared table");
 }
 
-/* ---- the end of a state ---- */
+/* ---- for the sharetable library ---- */
+
+static atomic_size_t table_bytes;
+
+LUA_API void skynetx_sharedtables(ptrdiff_t bytes) {
+	atomic_fetch_add_explicit(&table_bytes, (size_t)bytes, memory_order_relaxed);
+}
+
+size_t share_table_bytes(void) {
+	return atomic_load_explicit(&table_bytes, memory_order_relaxed);
+}
 
 struct AtClose {
 	struct AtClose *next;

@@ -58,6 +58,10 @@ LUAI_FUNC void chunk_pin(struct chunk *c);
 /* How many chunks there are, and their bytes. */
 LUAI_FUNC void chunk_size(size_t *count, size_t *bytes);
 
+/* There are so many bytes more of shared tables, or less. Called by the sharetable library. */
+LUA_API void skynetx_sharedtables(ptrdiff_t bytes);
+LUAI_FUNC size_t share_table_bytes(void);
+
 /* Calls f(ud) when the state closes and its last finalizer has run: whoever waits until nothing in it
    can see a shared object any more. 0 without memory. For the sharetable library. */
 LUA_API int skynetx_atclose(lua_State *L, void (*f)(void *ud), void *ud);

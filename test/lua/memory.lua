@@ -131,6 +131,12 @@ check.run(function()
 		for _, name in ipairs { "resident", "messages", "shared", "retained" } do
 			eq(math.type(map[name]), "integer", name)
 		end
+		local tables = require "skynet.sharetable.core"
+		local matrix = tables.matrix "local t = {} for i = 1, 20000 do t[i] = { 'text ' .. i } end return t"
+		local more = memory.map().shared - map.shared
+		assert(more >= matrix:size() and matrix:size() > 1 << 20, more)
+		matrix:close()
+		assert(memory.map().shared - map.shared < 1 << 18)
 		local own = map.services[skynet.self()]
 		assert(math.abs(own.lua - collectgarbage "count" * 1024) < 1 << 18, own.lua)
 		eq(own.messages, 0)

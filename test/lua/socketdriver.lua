@@ -604,10 +604,10 @@ local function adopted()
 		local flag = "./socketdriver_go"
 		local command = io.popen("n=0; while [ ! -e " .. flag .. " ] && [ $n -lt 500 ]; do sleep 0.05; n=$((n+1)); done; "
 			.. "echo from a pipe")
-		local pipe
-		for fd, what in pairs(descriptors()) do
-			-- The listing has a pipe of its own, made later.
-			if what ~= before[fd] and what:match "^pipe" then pipe = math.min(pipe or fd, fd) end
+		-- Each listing has a pipe of its own as well, which is not there the next time.
+		local now, later, pipe = descriptors(), descriptors(), nil
+		for fd, what in pairs(now) do
+			if what:match "^pipe" and what ~= before[fd] and what == later[fd] then pipe = fd end
 		end
 		local id = driver.bind(assert(pipe, "no pipe found"))
 		assert(id > 0)

@@ -294,8 +294,28 @@ unsafe extern "C-unwind" fn matrix(l: *mut lua_State) -> c_int {
             lua_error(l);
         }
         *state = own;
+        count(own, 1);
     }
     1
+}
+
+/// The core counts the bytes of shared tables: those of this matrix come to it, or go.
+unsafe fn count(matrix: *mut lua_State, sign: isize) {
+    // SAFETY: the function has this type in every core that has it.
+    unsafe {
+        if let Some(shared) = ours::<Option<unsafe extern "C" fn(isize)>>(c"skynetx_sharedtables") {
+            shared(sign * bytes_of(matrix) as isize);
+        }
+    }
+}
+
+/// The size of a matrix. It does not change any more.
+unsafe fn bytes_of(matrix: *mut lua_State) -> lua_Integer {
+    // SAFETY: as the caller promises.
+    unsafe {
+        lua_Integer::from(lua_gc(matrix, LUA_GCCOUNT)) * 1024
+            + lua_Integer::from(lua_gc(matrix, LUA_GCCOUNTB))
+    }
 }
 
 /// m:close()
@@ -304,6 +324,7 @@ unsafe extern "C-unwind" fn close(l: *mut lua_State) -> c_int {
     unsafe {
         let state = core::mem::replace(check_matrix(l), null_mut());
         if !state.is_null() {
+            count(state, -1);
             lua_close(state);
         }
     }
@@ -328,12 +349,7 @@ unsafe extern "C-unwind" fn size(l: *mut lua_State) -> c_int {
     // SAFETY: called by Lua.
     unsafe {
         let state = *check_matrix(l);
-        let bytes = if state.is_null() {
-            0
-        } else {
-            lua_Integer::from(lua_gc(state, LUA_GCCOUNT)) * 1024
-                + lua_Integer::from(lua_gc(state, LUA_GCCOUNTB))
-        };
+        let bytes = if state.is_null() { 0 } else { bytes_of(state) };
         lua_pushinteger(l, bytes);
     }
     1
