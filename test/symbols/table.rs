@@ -16,7 +16,8 @@ we export all at both levels, so that a declaration is what decides.
 
 `main`, `sigign` and the malloc family are exported by the executable only, the malloc family in builds with
 jemalloc. Upstream's `je_*` names are not provided. What is ours beside upstream's begins with `skynetx_`
-(`include/skynetx.h`), except `malloc_usable_size`, `pvalloc` and `valloc`, which complete the malloc family.
+(`include/skynetx.h`; `skynetx_atclose` and `skynetx_sharedtables`, which our sharetable module calls, are in
+`src/lua/share.h`), except `malloc_usable_size`, `pvalloc` and `valloc`, which complete the malloc family.
 
 The last column names files in `test/`, the unit tests of a file in `src/`, or a module of ours that the Lua
 and whole-process tests run. This page is checked by `test/symbols.rs`, which also writes it:

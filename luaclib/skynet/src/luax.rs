@@ -349,7 +349,7 @@ unsafe extern "C-unwind" fn collect_guard(l: *mut lua_State) -> c_int {
     0
 }
 
-/// A function of `skynetx.h`, which upstream's core does not have.
+/// A function of ours by its name: those of `skynetx.h`, and what `src/lua/share.h` exports. Upstream's core has none.
 ///
 /// # Safety
 /// `F` is an `Option` of the function's type.
